@@ -1,0 +1,58 @@
+"""Benchmark files as records: read with errors that name file, record and field."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class BenchmarkError(ValueError):
+    """A benchmark file that cannot be used: says which file, record and field, what was found, what is allowed."""
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Read a benchmark file: a non-empty JSON array of objects, UTF-8 with or without a byte order mark."""
+    try:
+        records = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise BenchmarkError(
+            f"{path}: no such file; the official files go below <data>/fsa_datasets/w_hard"
+        ) from error
+    except OSError as error:
+        raise BenchmarkError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise BenchmarkError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg})") from error
+    except RecursionError as error:
+        raise BenchmarkError(f"{path}: not a benchmark file (nested too deeply)") from error
+    if not isinstance(records, list) or not records:
+        raise BenchmarkError(f"{path}: expected a non-empty JSON array of records, found {show(records)}")
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise BenchmarkError(f"{path}: record {index}: expected an object, found {show(record)}")
+    return records
+
+
+def field(container: Mapping[str, Any], name: str, at: str) -> Any:
+    """The value of a field that must be there; `at` is the place to name in the error."""
+    if name not in container:
+        raise BenchmarkError(f"{at}: has no field {name!r}; found: {', '.join(container) or 'nothing'}")
+    return container[name]
+
+
+def text_field(container: Mapping[str, Any], name: str, at: str) -> str:
+    """The value of a field that must be a string with something in it."""
+    value = field(container, name, at)
+    if not isinstance(value, str) or not value.strip():
+        raise BenchmarkError(f"{at}, {name}: expected a non-empty string, found {show(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # JSON may escape half a character; Parquet cannot hold it
+        raise BenchmarkError(f"{at}, {name}: character {error.start} is a lone surrogate, no text") from error
+    return value
+
+
+def show(value: Any) -> str:
+    """A value found where another was expected, with its type, cut to a line."""
+    return f"{type(value).__name__} {value!r:.80}"
