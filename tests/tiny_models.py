@@ -1,7 +1,7 @@
 """Tiny T5 students made offline, in milliseconds, for tests that need a real checkpoint but not a good one.
 
-    folder = save_tiny_student(tmp_path / "student", task="tsa")
-    student = load_student(str(folder))
+folder = save_tiny_student(tmp_path / "student", task="tsa")
+student = load_student(str(folder))
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ def _learn_by_heart(
     batch = tokenizer([source for source, _ in lessons], padding=True, return_tensors="pt")
     labels = tokenizer([target for _, target in lessons], padding=True, return_tensors="pt").input_ids
     labels[labels == tokenizer.pad_token_id] = -100
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     model.train()
     for _ in range(steps):
         loss = model(**batch, labels=labels).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if loss.item() < 5e-3:
+        if loss.item() < 0.03:
             break
     model.eval()

@@ -1,0 +1,199 @@
+"""How a repo on the Hub came to be: the facts of one run, kept in the repo as `run.json`.
+
+A stage asks `find_finished_run` before it starts: if the repo already holds the result of the same stage,
+configuration, inputs and package version, there is nothing to do.
+
+    run = start_run("pretrain", config=asdict(arguments), inputs={corpus: resolve_input(corpus, "dataset")})
+    if find_finished_run(repo_id, "model", run.digest):
+        ...                                    # reuse it
+    push_model(folder, repo_id, card=card, private=True, run=run.finish())
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+
+logger = logging.getLogger(__name__)
+
+RUN_FILE = "run.json"
+LIBRARIES = (
+    "fsa-distill", "torch", "transformers", "datasets", "accelerate", "evaluate", "tokenizers", "huggingface_hub",
+    "trl", "peft", "vllm",
+)  # fmt: skip
+
+# What a run writes to and how fast it goes does not decide what comes out of it.
+INCIDENTAL = frozenset(
+    "hub private push_to_hub output_dir overwrite_output_dir resume num_proc num_workers dataloader_num_workers "
+    "logging_steps report_to run_name disable_tqdm log_level show_progress".split()
+)
+# `token` and `hub_token` are secrets; `max_new_tokens` and `tokenizer` are not.
+_SECRET_KEY = re.compile(r"(^|[_-])(token|api[_-]?key|secret|password|credentials?)$", re.IGNORECASE)
+_SECRET_FLAG = re.compile(r"(--?[\w-]*(?:token|api[_-]key|secret|password))(\s+|=)\S+", re.IGNORECASE)
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The facts of one run of one stage. `inputs` maps each Hub repo that was read to its commit."""
+
+    stage: str
+    config: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+    git_revision: str | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    started: str = ""
+    finished: str | None = None
+    seconds: float | None = None
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over what decides the result: stage, configuration, inputs and package version."""
+        deciding = {key: value for key, value in self.config.items() if key not in INCIDENTAL}
+        facts = [self.stage, deciding, self.inputs, self.libraries.get("fsa-distill")]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def finish(self) -> Run:
+        """The same run with its end and duration in seconds set to now."""
+        now = datetime.now(UTC)
+        seconds = (now - datetime.fromisoformat(self.started)).total_seconds()
+        return replace(self, finished=now.isoformat(timespec="seconds"), seconds=round(seconds, 1))
+
+    def to_json(self) -> str:
+        """The run as JSON text, digest included."""
+        return json.dumps({**asdict(self), "digest": self.digest}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Run:
+        """Read what `to_json` wrote; keys of newer versions are ignored.
+
+        Raises:
+            ValueError: if the text is not JSON, or not a run.
+        """
+        facts = json.loads(text)
+        if not isinstance(facts, dict) or not isinstance(facts.get("stage"), str):
+            raise ValueError(f"{RUN_FILE} should be a JSON object with a `stage`, found {text[:80]!r}")
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in facts.items() if key in known})
+
+
+def start_run(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str], command: str | None = None) -> Run:
+    """A run that starts now, on this machine. Secrets in `config` and `command` are dropped.
+
+    `config` may hold paths, tuples and dataclass values: they are kept as JSON would keep them.
+    """
+    if command is None:
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return Run(
+        stage=stage,
+        config=_without_secrets(json.loads(json.dumps(dict(config), default=str))),
+        inputs=dict(inputs),
+        command=TOKEN.sub("hf_…", _SECRET_FLAG.sub(r"\1\2…", command)),
+        git_revision=_git_revision(),
+        libraries=_library_versions(),
+        hardware=_hardware(),
+        started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def resolve_input(repo_id: str, repo_type: str, revision: str | None = None) -> str:
+    """The commit that `revision` (default: main) of a repo stands for now; read the repo at this commit.
+
+    Raises:
+        ValueError: if the Hub has no such repo or revision.
+    """
+    try:
+        return HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision).sha
+    except RevisionNotFoundError as error:
+        raise ValueError(f"{repo_type} {repo_id} has no revision {revision!r} on {HfApi().endpoint}") from error
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"{HfApi().endpoint} has no {repo_type} {repo_id}, or it is private and not yours."
+            " Run the stage that writes it first, or check the name and HF_TOKEN"
+        ) from error
+
+
+def find_finished_run(repo_id: str, repo_type: str, digest: str, revision: str | None = None) -> Run | None:
+    """The run whose result the repo holds, if it is the run of `digest`; None if there is no such result."""
+    try:
+        commit = resolve_input(repo_id, repo_type, revision)
+        path = hf_hub_download(repo_id, RUN_FILE, repo_type=repo_type, revision=commit)
+        run = Run.from_json(Path(path).read_text(encoding="utf-8"))
+    except EntryNotFoundError:
+        return None
+    except ValueError as error:
+        logger.debug("no finished run in %s %s: %s", repo_type, repo_id, error)
+        return None
+    return run if run.finished and run.digest == digest else None
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_secrets(item) for key, item in value.items() if not _SECRET_KEY.search(key)}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return TOKEN.sub("hf_…", value) if isinstance(value, str) else value
+
+
+def _git_revision() -> str | None:
+    """Commit of the checkout this file is tracked in, with `+dirty` if tracked files differ; None outside git."""
+
+    def git(*arguments: str) -> str:
+        folder = Path(__file__).parent
+        return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in a stranger's checkout
+        dirty = "+dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "HEAD").strip() + dirty
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _hardware() -> dict[str, Any]:
+    facts: dict[str, Any] = {"cpu": _cpu_model(), "cores": os.cpu_count()}
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        facts["cores"] = len(os.sched_getaffinity(0))
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        facts["memory_gb"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    torch = sys.modules.get("torch")  # a stage that never imported torch used no GPU
+    if torch is not None and torch.cuda.is_available():
+        facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return facts
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
