@@ -1,0 +1,272 @@
+"""Cards of models and datasets: typed facts in, the text of README.md out (metadata and Markdown).
+
+A fact that is not given is left out of the card; nothing here makes one up. The texts are `templates/model.md` and
+`templates/dataset.md`.
+
+    facts = ModelFacts("me/t5-sentiment-tsa-rest14", "Sentiment T5 for restaurants", task="tsa", run=run, results=rows)
+    push_model(folder, facts.repo_id, card=model_card(facts), run=run)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .runs import Run
+
+
+KINDS = ("benchmark", "replies", "corpus", "results")
+RULES = {"f1": "paper", "strict_f1": "strict"}
+SUBSETS = ("all", "implicit", "multiple")
+
+PAIR_COLUMNS = {
+    "pair_id": "digest of the pair",
+    "review_id": "the review it comes from",
+    "domain": "restaurant, laptop, …",
+    "rating": "stars the reviewer gave, 1–5, or null",
+    "prompt": "`analysis` (the teacher names targets, aspects, sentiments, reasons) or `rewriting` (it retells the"
+    " review with feelings made explicit)",
+    "teacher": "who wrote the target",
+    "input": "what the student reads: the review",
+    "target": "what the student learns to write: the teacher's text",
+}
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "benchmark": {
+        "id": "configuration, split and position in the source file",
+        "sentence": "one sentence of a review",
+        "opinions": "list of `target` (null: not in the words), `start`, `end` (characters), `category`, `polarity`,"
+        " `opinion_words` (null: not annotated; empty: the opinion is implied)",
+        "text": "the gold opinions in the text form that students write and the metric reads",
+        "hard": "from the additional hard test set",
+        "implicit": "some opinion has no opinion words",
+        "multiple": "the sentence holds more than one polarity",
+    },
+    "replies": {
+        "request_id": "digest of all that decides the reply: prompts, review, teacher and revision, sampling",
+        "review_id": "the review that was asked about",
+        "prompt": "`analysis` or `rewriting`",
+        "teacher": "who replied",
+        "teacher_revision": "the revision of the teacher",
+        "sampling": "sampling parameters, as JSON",
+        "reply": "the reply as it came, unparsed",
+        "finish_reason": "`stop`, or `length` if it was cut off",
+        "prompt_tokens": "tokens read",
+        "completion_tokens": "tokens written",
+    },
+    "corpus": PAIR_COLUMNS,
+    "results": {
+        "model": "the student that was fine-tuned and scored",
+        "config": "configuration of the benchmark",
+        "subset": "`all`, `implicit` or `multiple`",
+        "seed": "seed of the fine-tuning",
+        "precision, recall, f1": "by the paper's rule: malformed and invented items are dropped before counting",
+        "strict_f1": "sets per sentence; malformed, invented and wrong items are false positives",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who wrote the texts a student learned from. `is_llm` is False for the rule-based stand-in."""
+
+    name: str
+    is_llm: bool
+    revision: str | None = None
+    sampling: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something a dataset was made from, and the terms it is under."""
+
+    name: str
+    licence: str
+    url: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one system on one subset, one value per seed, as fractions of 1 (both rules, same seeds)."""
+
+    config: str
+    subset: str
+    f1: Sequence[float]
+    strict_f1: Sequence[float]
+    split: str = "test_hard"
+    sentences: int | None = None
+    system: str | None = None  # None: the model of the card; else the name of what it is compared with
+
+    def __post_init__(self) -> None:
+        if self.subset not in SUBSETS:
+            raise ValueError(f"subset of a result should be one of {', '.join(SUBSETS)}, found {self.subset!r}")
+        if not self.f1 or len(self.f1) != len(self.strict_f1):
+            raise ValueError(
+                f"a result needs f1 and strict_f1 of the same seeds, found {len(self.f1)} and {len(self.strict_f1)}"
+                f" ({self.config}, {self.subset})"
+            )
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model card may say. Scores are those of this repo's checkpoint recipe over all its seeds."""
+
+    repo_id: str
+    title: str
+    task: str | None = None  # "tsa", "asa"; None: distilled, not fine-tuned
+    summary: str = ""
+    licence: str = "apache-2.0"
+    language: str = "en"
+    base_model: str | None = None  # a Hub id; None: trained from scratch, or from a local folder
+    datasets: Sequence[str] = ()  # Hub ids of what it was trained on
+    benchmark: str | None = None  # Hub id of what it was scored on
+    teachers: Sequence[Teacher] = ()
+    hyperparameters: Mapping[str, Any] | None = None
+    parameters: int | None = None
+    pairs: int | None = None
+    tokens: int | None = None  # seen in training, padding not counted
+    losses: Mapping[str, float] | None = None  # e.g. {"validation, start": 5.1, "validation, end": 2.2}
+    run: Run | None = None
+    results: Sequence[Result] = ()
+    limits: Sequence[str] = ()
+    example: str = "The pasta was superb but the waiter ignored us."
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What a dataset card may say. Tables are lists of rows with the same keys."""
+
+    repo_id: str
+    kind: str
+    title: str
+    configs: Mapping[str, Mapping[str, int]]  # config → split → rows
+    summary: str = ""
+    licence: str | None = None
+    language: str = "en"
+    sources: Sequence[Source] = ()
+    teachers: Sequence[Teacher] = ()
+    columns: Mapping[str, str] | None = None  # default: the contract of the kind
+    counts: Sequence[Mapping[str, Any]] = ()  # beyond rows per split
+    rejected: Mapping[str, int] | None = None  # reason → pairs; {} says that nothing was
+    contamination: Sequence[Mapping[str, Any]] | None = None  # findings; [] says that none were found
+    reconstructed: Sequence[str] = ()
+    run: Run | None = None
+    limits: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind of a dataset card should be one of {', '.join(KINDS)}, found {self.kind!r}")
+        if not self.configs or not all(self.configs.values()):
+            raise ValueError(f"the card of {self.repo_id} needs its configs and their splits, found {self.configs}")
+
+
+def model_card(facts: ModelFacts) -> str:
+    """README.md of a distilled or fine-tuned student, with `model-index` where there are results."""
+    own = [result for result in facts.results if result.system is None]
+    data = ModelCardData(
+        language=facts.language,
+        license=facts.licence,
+        library_name="transformers",
+        # The Hub has no text2text-generation any more; the tag says it for those who look for it.
+        pipeline_tag="text-generation",
+        tags=["text2text-generation", "sentiment-analysis", "aspect-based-sentiment-analysis", "distillation", "t5"],
+        base_model=facts.base_model,
+        datasets=list(dict.fromkeys([*facts.datasets, *filter(None, [facts.benchmark])])) or None,
+        metrics=["f1"] if own else None,
+        model_name=facts.title if own else None,
+        eval_results=[entry for result in own for entry in _model_index(facts, result)] or None,
+    )
+    return _render("model.md", data.to_yaml(), facts, scores=[_score_row(result) for result in facts.results])
+
+
+def dataset_card(facts: DatasetFacts) -> str:
+    """README.md of a dataset; `push_dataset` adds the `configs` to its metadata."""
+    data = DatasetCardData(
+        language=facts.language,
+        license=facts.licence,
+        pretty_name=facts.title,
+        size_categories=_size_category(sum(sum(splits.values()) for splits in facts.configs.values())),
+        task_categories=["text-generation"] if facts.kind in ("benchmark", "corpus") else None,
+        tags=["sentiment-analysis", "aspect-based-sentiment-analysis", *(["synthetic"] if facts.teachers else [])],
+    )
+    columns = facts.columns if facts.columns is not None else COLUMNS[facts.kind]
+    return _render("dataset.md", data.to_yaml(), facts, columns=columns)
+
+
+def _model_index(facts: ModelFacts, result: Result) -> list[EvalResult]:
+    if facts.benchmark is None:
+        return []
+    return [
+        EvalResult(
+            task_type="text-generation",
+            task_name={"tsa": "target sentiment analysis", "asa": "aspect sentiment analysis"}.get(facts.task or ""),
+            dataset_type=facts.benchmark,
+            dataset_name=f"FSA benchmark, {result.config}",
+            dataset_config=result.config,
+            dataset_split=result.split,
+            metric_type="f1",
+            metric_name=f"F1 ({rule} rule), {result.subset}",
+            metric_value=round(100 * mean(getattr(result, key)), 2),
+            metric_args={"rule": rule, "subset": result.subset, "seeds": len(result.f1)},
+        )
+        for key, rule in RULES.items()
+    ]
+
+
+def _score_row(result: Result) -> dict[str, str]:
+    return {
+        "model": result.system or "**this model**",
+        "config": result.config,
+        "split": result.split,
+        "subset": result.subset,
+        "sentences": f"{result.sentences:,}" if result.sentences is not None else "",
+        "F1, paper rule": _spread(result.f1),
+        "F1, strict rule": _spread(result.strict_f1),
+        "seeds": str(len(result.f1)),
+    }
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation (n − 1) over seeds, in per cent."""
+    text = f"{100 * mean(values):.2f}"
+    return f"{text} ± {100 * stdev(values):.2f}" if len(values) > 1 else text
+
+
+def _size_category(rows: int) -> str:
+    bounds = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
+    return next((name for bound, name in bounds.items() if rows < bound), "10M<n<100M")
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table; columns that are empty in every row are left out."""
+    names = [name for name in rows[0] if any(row[name] not in ("", None) for row in rows)]
+    lines = [names, ["---"] * len(names)] + [[_cell(row[name]) for name in names] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"
+    return text.replace("|", "\\|").replace("\n", " ") if value is not None else ""
+
+
+def _render(template: str, metadata: str, facts: ModelFacts | DatasetFacts, **more: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["table"] = _table
+    environment.filters["code"] = partial(json.dumps, ensure_ascii=False)
+    text = environment.get_template(template).render(facts=facts, metadata=metadata.strip(), **more)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
