@@ -67,28 +67,41 @@ def score_texts(
         TypeError: an entry that is not a string, or a flag that is not a boolean.
     """
     check_task(task)
-    columns = {"predictions": predictions, "references": references, "sentences": sentences}
-    predictions, references, sentences = (_texts(name, column) for name, column in columns.items())
-    _check_lengths({"predictions": predictions, "references": references, "sentences": sentences})
-    flags = {"implicit": _flags("implicit", implicit), "multiple": _flags("multiple", multiple)}
-    _check_lengths({"sentences": sentences} | {name: flag for name, flag in flags.items() if flag is not None})
-
-    tallies = list(map(_tally, predictions, references, sentences, repeat(task)))
+    columns = check_columns(predictions, references, sentences, implicit, multiple)
+    tallies = list(map(_tally, columns["predictions"], columns["references"], columns["sentences"], repeat(task)))
     total = _total(tallies)
     scores: dict[str, float | int] = _rules(total)
-    for name, flag in flags.items():
-        if flag is not None:
-            subset = list(compress(tallies, flag))
+    for name in ("implicit", "multiple"):
+        if columns[name] is not None:
+            subset = list(compress(tallies, columns[name]))
             scores |= {f"{name}_{key}": value for key, value in _rules(_total(subset)).items()}
             scores[f"n_{name}"] = len(subset)
     return scores | {
-        "n_sentences": len(sentences),
+        "n_sentences": len(tallies),
         "n_gold": total.gold,
         "n_predicted": total.predicted,
         "n_malformed": total.malformed,
         "n_invented": total.invented,
         "n_repeated": total.predicted - total.distinct_predicted,
     }
+
+
+def check_columns(
+    predictions: Sequence[str],
+    references: Sequence[str],
+    sentences: Sequence[str],
+    implicit: Sequence[bool] | None = None,
+    multiple: Sequence[bool] | None = None,
+) -> dict[str, list | None]:
+    """The columns of `score_texts` as lists, flags that nobody annotated as `None`; raises as `score_texts` does."""
+    texts = {"predictions": predictions, "references": references, "sentences": sentences}
+    columns = {name: _texts(name, column) for name, column in texts.items()}
+    columns |= {"implicit": _flags("implicit", implicit), "multiple": _flags("multiple", multiple)}
+    lengths = {name: len(column) for name, column in columns.items() if column is not None}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise ValueError(f"columns must be of equal length, found {found}")
+    return columns
 
 
 def _tally(prediction: str, reference: str, sentence: str, task: str) -> tuple[int, ...]:
@@ -158,10 +171,3 @@ def _flags(name: str, column: Iterable[bool] | None) -> list[bool] | None:
         if isinstance(flag, (str, bytes)) or flag not in (True, False):
             raise TypeError(f"{name}[{index}] must be a boolean, found {type(flag).__name__}: {flag!r:.80}")
     return flags
-
-
-def _check_lengths(columns: dict[str, list]) -> None:
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise ValueError(f"columns must be of equal length, found {found}")

@@ -150,7 +150,7 @@ def test_subsets_nobody_annotated_are_absent(unknown):
     ("columns", "options", "error", "message"),
     [
         ((["a"], ["a", "b"], ["a"]), {}, ValueError, "found 1 predictions, 2 references, 1 sentences"),
-        ((["a"], ["b"], ["a"]), {"implicit": []}, ValueError, "found 1 sentences, 0 implicit"),
+        ((["a"], ["b"], ["a"]), {"implicit": []}, ValueError, "found 1 predictions, 1 references, 1 sentences, 0 implicit"),
         ((["a"], ["b"], ["a"]), {"task": "quads"}, ValueError, "unknown task 'quads'; allowed: tsa, asa"),
         ((["a", None], ["a", "b"], ["a", "b"]), {}, TypeError, r"predictions\[1\] must be a string, found NoneType"),
         ((["a"], ["b"], "a"), {}, TypeError, "sentences must be a list of strings, found one str"),
