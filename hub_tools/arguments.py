@@ -1,0 +1,124 @@
+"""
+YAML and command line → one flat dataclass of values.
+
+Every recipe is run as `accelerate launch recipes/<stage>.py recipes/configs/<set>/<stage>.yaml [--key value …]`:
+the YAML sets values, the command line wins, and a key that the recipe does not know stops it before any work.
+"""
+
+import dataclasses
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlparse
+
+import yaml
+from transformers import HfArgumentParser
+
+
+Arguments = TypeVar("Arguments")
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class ConfigurationError(ValueError):
+    """A recipe's YAML or command line asks for something that does not exist; the message says what does."""
+
+
+def parse_arguments(arguments_type: type[Arguments], argv: list[str] | None = None) -> Arguments:
+    """
+    Reads `config.yaml [--key value …]` into the dataclass `arguments_type`, and makes sure that the Hub clients of
+    this process talk to the Hub that the arguments name (see `use_hub`).
+
+    Leaves with exit code 2 and one line on bad input, as argparse does: a stage's user wants the line, not a trace.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        arguments = read_arguments(arguments_type, argv)
+        if hasattr(arguments, "hub"):
+            use_hub(arguments.hub)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
+        raise SystemExit(2) from None
+    return arguments
+
+
+def read_arguments(arguments_type: type[Arguments], argv: list[str]) -> Arguments:
+    """
+    The pure part of `parse_arguments`: no Hub, no exit.
+
+    Raises:
+        ConfigurationError: the YAML is absent or not a mapping, holds an unknown key or a nested value, or a
+            required value is missing. The message names the file and the nearest known key.
+    """
+    flags, path = [], None
+    if argv and not argv[0].startswith("-"):
+        path, argv = argv[0], argv[1:]
+        flags = yaml_flags(Path(path), {field.name for field in dataclasses.fields(arguments_type)})
+    known = {field.name for field in dataclasses.fields(arguments_type)}
+    for flag in argv:
+        if flag.startswith("--") and (key := flag[2:].split("=")[0].replace("-", "_")) not in {*known, "help"}:
+            raise ConfigurationError(f"--{key} is unknown.{nearest(key, known)}")
+    parser = HfArgumentParser(arguments_type, allow_abbrev=False)
+    present = {flag[2:].split("=")[0] for flag in [*flags, *argv] if flag.startswith("--")}
+    missing = [action.dest for action in parser._actions if action.required and action.dest not in present]
+    if missing:
+        raise ConfigurationError(f"{path or 'the command line'} must set: {', '.join(missing)}.")
+    try:
+        (arguments,) = parser.parse_args_into_dataclasses([*flags, *argv])
+    except ValueError as error:
+        raise ConfigurationError(f"{path or 'the command line'}: {error}") from error
+    return arguments
+
+
+def yaml_flags(path: Path, known: set[str]) -> list[str]:
+    """The YAML's values as command-line flags, so that one parser checks both; `null` means 'not set'."""
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} does not exist; give the recipe's YAML, e.g. one of recipes/configs/demo/.")
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(recipe, dict):
+        raise ConfigurationError(f"{path} must hold `key: value` lines, but holds a {type(recipe).__name__}.")
+    flags = []
+    for key, value in recipe.items():
+        if key not in known:
+            raise ConfigurationError(f"{path}: key '{key}' is unknown.{nearest(str(key), known)}")
+        if isinstance(value, dict):
+            raise ConfigurationError(f"{path}: key '{key}' holds a mapping; recipes are flat: give one value or a list.")
+        if value is not None:
+            flags += [f"--{key}", *(str(item) for item in (value if isinstance(value, list) else [value]))]
+    return flags
+
+
+def nearest(key: str, known: set[str]) -> str:
+    """' Did you mean 'epochs'?' where something is near, else the list of what is known."""
+    close = difflib.get_close_matches(key, known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(sorted(known))}."
+
+
+def use_hub(hub: str) -> None:
+    """
+    Makes this process talk to `hub`: `embedded`, or the URL of a Hub.
+
+    The libraries freeze `HF_ENDPOINT` when they are imported, so for another URL the process is started again with
+    the right environment. `embedded` never falls through to the real Hub: without a loopback endpoint it stops.
+
+    Raises:
+        ConfigurationError: `embedded` was asked for and no embedded Hub is in the environment, or `hub` is no URL.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    if hub == "embedded":
+        if urlparse(endpoint).hostname not in LOOPBACK:
+            raise ConfigurationError(
+                "hub is 'embedded', but no embedded Hub is in the environment. Run this under `fsa hub run -- …` "
+                "(or after `eval \"$(fsa hub env)\"`), or give `--hub https://huggingface.co` to go to the real one."
+            )
+        return
+    if urlparse(hub).scheme not in {"http", "https"}:
+        raise ConfigurationError(f"hub must be 'embedded' or a URL such as https://huggingface.co, not '{hub}'.")
+    if endpoint != hub.rstrip("/"):
+        os.environ["HF_ENDPOINT"] = hub.rstrip("/")
+        os.execv(sys.executable, [sys.executable, *sys.argv])
