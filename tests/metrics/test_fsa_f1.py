@@ -1,0 +1,178 @@
+"""The metric as users meet it: loaded by folder, from a Hub, and alone where nobody has this project."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import evaluate
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub_tools.evaluation.scoring import score_texts
+
+
+# Absolute: given a relative folder that is not there, `evaluate` would look for a stranger's Space of that name.
+FOLDER = Path(__file__).resolve().parents[2] / "metrics" / "fsa_f1"
+EXAMPLE = {
+    "predictions": ["food | positive ; waiter | negative", ""],
+    "references": ["food | positive ; staff | negative", "soup | neutral"],
+    "sentences": ["Good food, rude staff.", "The soup."],
+}
+FLAGS = {"implicit": [True, False], "multiple": [False, True]}
+
+
+@pytest.fixture(scope="module")
+def metric(tmp_path_factory):
+    return evaluate.load(str(FOLDER), cache_dir=str(tmp_path_factory.mktemp("metric")))
+
+
+@pytest.mark.parametrize("columns", [EXAMPLE, EXAMPLE | FLAGS, EXAMPLE | {"multiple": [True, True]}])
+@pytest.mark.parametrize("task", ["tsa", "asa"])
+def test_the_folder_loads_and_scores_as_the_function_does(metric, columns, task):
+    assert metric.compute(**columns, task=task) == score_texts(**columns, task=task)
+
+
+text = st.lists(st.sampled_from(["a", "b", " | ", " ; ", "positive", "negative"])).map("".join) | st.text(max_size=9)
+row = st.fixed_dictionaries(
+    {"predictions": text, "references": text, "sentences": text, "implicit": st.booleans(), "multiple": st.booleans()}
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(row, min_size=1, max_size=5))
+def test_any_texts_come_through_evaluate_unchanged(metric, rows):
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    assert metric.compute(**columns) == score_texts(**columns)
+
+
+def test_batches_and_single_examples_add_up_to_the_whole(metric):
+    whole = metric.compute(**EXAMPLE, **FLAGS)
+    for index in range(2):
+        metric.add_batch(**{name: column[index : index + 1] for name, column in (EXAMPLE | FLAGS).items()})
+    assert metric.compute() == whole
+    for index in range(2):
+        one = {name: column[index] for name, column in (EXAMPLE | FLAGS).items()}
+        metric.add(
+            prediction=one.pop("predictions"), reference=one.pop("references"), sentence=one.pop("sentences"), **one
+        )
+    assert metric.compute() == whole
+
+
+def test_no_sentences_score_and_nothing_at_all_is_an_error(metric):
+    assert metric.compute(predictions=[], references=[], sentences=[])["n_sentences"] == 0
+    with pytest.raises(ValueError, match="nothing to score: give predictions, references and sentences"):
+        metric.compute()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"predictions": ["a"]}, ValueError, "found 1 predictions, 2 references, 2 sentences"),
+        ({"task": "quads"}, ValueError, "unknown task 'quads'; allowed: tsa, asa"),
+        ({"implicit": ["False", "False"]}, TypeError, r"implicit\[0\] must be a boolean, found str: 'False'"),
+        ({"references": ["a", 5]}, TypeError, r"references\[1\] must be a string, found int: 5"),
+        ({"sentences": None}, ValueError, "missing inputs: sentences"),
+        ({"sentence": ["a", "b"]}, ValueError, "unknown inputs: sentence; allowed: predictions, references"),
+    ],
+)
+def test_a_mistake_is_named_and_leaves_the_metric_usable(metric, change, error, message):
+    with pytest.raises(error, match=message):
+        metric.compute(**(EXAMPLE | change))
+    assert metric.compute(**EXAMPLE) == score_texts(**EXAMPLE)
+
+
+def test_flags_for_some_batches_only_are_an_error(metric):
+    metric.add_batch(**EXAMPLE, **FLAGS)
+    with pytest.raises(ValueError, match="so far: implicit, multiple, now: none"):
+        metric.add_batch(**EXAMPLE)
+    assert metric.compute()["n_implicit"] == 1
+
+
+def run_alone(code, cwd, home, **more):
+    """Run code where `hub_tools` cannot be imported, with caches of its own."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_HOME")}
+    blocked = f"import sys; sys.modules['hub_tools'] = None\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", blocked],
+        cwd=cwd,
+        env=environment | {"HF_HOME": str(home), "HF_UPDATE_DOWNLOAD_COUNTS": "0"} | more,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_loads_alone_where_nobody_has_this_project(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "elsewhere" / "fsa_f1", ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import evaluate, json\n"
+        f"metric = evaluate.load({str(tmp_path / 'elsewhere' / 'fsa_f1')!r})\n"
+        f"print(json.dumps(metric.compute(**{EXAMPLE | FLAGS!r})))"
+    )
+    assert run_alone(code, tmp_path, tmp_path / "home", HF_HUB_OFFLINE="1") == score_texts(**EXAMPLE, **FLAGS)
+
+
+def test_a_stranger_loads_it_by_name_from_the_hub(hub, tmp_path):
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=hub.endpoint)
+    repo = f"{api.whoami()['name']}/fsa_f1"
+    api.create_repo(repo, repo_type="space", space_sdk="gradio", exist_ok=True)
+    api.upload_folder(repo_id=repo, repo_type="space", folder_path=FOLDER, ignore_patterns=["__pycache__/*"])
+    code = (
+        "import evaluate, json\n"
+        f"metric = evaluate.load({repo!r})\n"
+        f"print(json.dumps(metric.compute(**{EXAMPLE | FLAGS!r})))"
+    )
+    found = run_alone(code, tmp_path, tmp_path / "home", HF_ENDPOINT=hub.endpoint, HF_HUB_DISABLE_XET="1")
+    assert found == score_texts(**EXAMPLE, **FLAGS)
+    assert repo in {space.id for space in api.list_spaces(filter="metric")}
+
+
+def test_the_lines_of_the_card_run(metric):
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
+    assert len(code.strip().splitlines()) == 5
+    namespace = {}
+    exec(code.replace("<namespace>/fsa_f1", str(FOLDER)), namespace)
+    scores = namespace["scores"]
+    assert (scores["precision"], scores["recall"], scores["strict_precision"]) == (1.0, 0.5, 0.5)
+    documented = set(re.findall(r"\bn_\w+", card))
+    assert {name for name in metric.compute(**EXAMPLE, **FLAGS) if name.startswith("n_")} == documented
+
+
+def test_the_example_of_the_description_runs(metric):
+    lines = re.findall(r"(?:>>>|\.\.\.) (.*)", metric.inputs_description)
+    namespace = {"fsa_f1": metric}
+    exec("\n".join(lines[1:-1]), namespace)
+    assert eval(lines[-1], namespace) == (1.0, 0.5, 0.5, 1)
+
+
+@pytest.fixture(scope="module")
+def app():
+    spec = importlib.util.spec_from_file_location("fsa_f1_app", FOLDER / "app.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_app_scores_pasted_lines(app):
+    table, counts = app.score("Good food, rude staff.\nThe soup.", "food | positive\n", "food | positive\n\n", "tsa")
+    assert table == [["paper", 100, 100, 100], ["strict", 100, 100, 100]]
+    assert dict(counts)["sentences"] == 2
+
+
+def test_the_app_shows_its_example_and_names_missing_lines(app):
+    import gradio
+
+    assert app.score(*app.EXAMPLE)[0] == [["paper", 75, 66.67, 70.59], ["strict", 50, 66.67, 57.14]]
+    with pytest.raises(gradio.Error, match="found 1 predictions, 2 references, 2 sentences"):
+        app.score("a\nb", "a | positive\n", "a | positive", "tsa")
