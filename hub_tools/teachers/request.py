@@ -1,0 +1,86 @@
+"""What every teacher takes and gives: requests in, reply rows out.
+
+A teacher is an object with `name`, `revision`, `sampling` (a dict of what else decides a reply) and
+`reply(requests) -> list[reply row]`: one row per request, in their order.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One reply that is wanted: the chat messages of one prompt about one review."""
+
+    request_id: str
+    review_id: str
+    review: str
+    prompt: str
+    messages: Messages
+
+
+def request_id(messages: Messages, review: str, teacher: str, revision: str, sampling: Mapping) -> str:
+    """A digest of everything that decides a reply: change any of it and no stale reply is reused.
+
+    Args:
+        messages: the chat messages, system prompt and demonstrations included.
+        review: the review's text.
+        teacher, revision: which model and which version of it.
+        sampling: parameters such as temperature and the most new tokens.
+
+    Returns:
+        32 hexadecimal digits. Reviews with the same text share it; read them without repeats.
+    """
+    decisive = [messages, review, teacher, revision, dict(sampling)]
+    text = json.dumps(decisive, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def requests_for(
+    reviews: Sequence[Mapping],
+    builders: Mapping[str, Callable[[str], Messages]],
+    teacher: str,
+    revision: str,
+    sampling: Mapping,
+) -> Iterator[Request]:
+    """Every prompt about every review, prompt after prompt for one review after another.
+
+    Args:
+        reviews: rows with `review_id` and `text`.
+        builders: prompt name → function from the review's text to chat messages.
+    """
+    for review in reviews:
+        for prompt, build in builders.items():
+            messages = build(review["text"])
+            key = request_id(messages, review["text"], teacher, revision, sampling)
+            yield Request(key, review["review_id"], review["text"], prompt, messages)
+
+
+def reply_row(
+    request: Request,
+    reply: str,
+    teacher: str,
+    revision: str,
+    sampling: Mapping,
+    finish_reason: str = "stop",
+    prompt_tokens: int = 0,
+    completion_tokens: int = 0,
+) -> dict[str, str | int]:
+    """The row of the replies contract for one answered request."""
+    return {
+        "request_id": request.request_id,
+        "review_id": request.review_id,
+        "prompt": request.prompt,
+        "teacher": teacher,
+        "teacher_revision": revision,
+        "sampling": json.dumps(dict(sampling), sort_keys=True),
+        "reply": reply,
+        "finish_reason": finish_reason,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+    }

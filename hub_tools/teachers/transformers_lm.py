@@ -1,0 +1,156 @@
+"""Any causal language model that transformers loads, on this machine, as a teacher.
+
+Weights are read from safetensors only and no code from the model's repo is run.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from .request import Messages, Request, reply_row
+
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TransformersTeacher:
+    """A local causal LM.
+
+    Args:
+        model_id: Hub repo or folder.
+        revision: branch, tag or commit; recorded is the commit it resolves to.
+        max_new_tokens: the longest reply.
+        temperature: 0 decodes greedily.
+        batch_size: prompts at a time, of similar length.
+        dtype: one of `DTYPES`.
+        seed: of the sampling. Each request draws from its own generator, seeded by `seed` and its request_id, so
+            neither the batch nor the order decides which random numbers it meets. Logits of one prompt may still
+            differ in the last bits between batches, so a tie can fall differently: batch size 1 excludes this.
+
+    Raises:
+        ValueError: an unknown dtype, or a temperature or length below its least value.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        revision: str = "main",
+        max_new_tokens: int = 512,
+        temperature: float = 0.0,
+        batch_size: int = 8,
+        dtype: str = "bfloat16",
+        seed: int = 42,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype {dtype!r}; allowed: {', '.join(DTYPES)}")
+        if temperature < 0 or max_new_tokens < 1 or batch_size < 1:
+            raise ValueError(
+                f"temperature {temperature} must be at least 0, max_new_tokens {max_new_tokens} and batch_size "
+                f"{batch_size} at least 1"
+            )
+        config = AutoConfig.from_pretrained(model_id, revision=revision)
+        self.name = model_id.rstrip("/").split("/")[-1].lower()
+        self.revision = getattr(config, "_commit_hash", None) or revision
+        self.sampling = {"max_new_tokens": max_new_tokens, "temperature": temperature, "dtype": dtype}
+        if temperature:
+            self.sampling["seed"] = seed
+        self.seed, self.batch_size = seed, batch_size
+        self.tokenizer = AutoTokenizer.from_pretrained(model_id, revision=revision, padding_side="left")
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = AutoModelForCausalLM.from_pretrained(
+            model_id, revision=revision, dtype=DTYPES[dtype], use_safetensors=True
+        ).to(device)
+        self.model.eval()
+        stops = self.model.generation_config.eos_token_id
+        self.stops = {self.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
+
+    def prompt(self, messages: Messages) -> str:
+        """The text that the model continues: by the tokenizer's chat template where it has one.
+
+        Templates that refuse a system message (Mixtral's, Gemma's) get it at the head of the first user message.
+        """
+        if not self.tokenizer.chat_template:
+            turns = [f"{message['role'].capitalize()}: {message['content']}" for message in messages]
+            return "\n\n".join([*turns, "Assistant:"])
+        try:
+            return self._template(messages)
+        except Exception as error:  # each template raises its own kind
+            if messages[0]["role"] != "system":
+                raise ValueError(f"{self.name}: its chat template refuses the prompt ({error})") from error
+            first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+            return self._template([first, *messages[2:]])
+
+    def _template(self, messages: Messages) -> str:
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def reply(self, requests: Sequence[Request]) -> list[dict[str, str | int]]:
+        """One reply row per request, in order; within, prompts of similar length share a batch."""
+        prompts = [self.prompt(request.messages) for request in requests]
+        templated = bool(self.tokenizer.chat_template)  # which writes its own special tokens
+        lengths = [len(ids) for ids in self.tokenizer(prompts, add_special_tokens=not templated)["input_ids"]]
+        order = sorted(range(len(requests)), key=lambda place: -lengths[place])
+        rows: dict[int, dict] = {}
+        for start in range(0, len(order), self.batch_size):
+            places = order[start : start + self.batch_size]
+            batch = self.tokenizer(
+                [prompts[place] for place in places],
+                add_special_tokens=not templated,
+                padding=True,
+                return_tensors="pt",
+            ).to(self.model.device)
+            for place, tokens in zip(places, self._generate(batch, [requests[p] for p in places]), strict=True):
+                rows[place] = self._row(requests[place], lengths[place], tokens)
+        return [rows[place] for place in range(len(requests))]
+
+    @torch.inference_mode()
+    def _generate(self, batch: Any, requests: list[Request]) -> list[list[int]]:
+        """New tokens of each row, without what follows its stop token."""
+        options: dict[str, Any] = {
+            "do_sample": False,
+            "num_beams": 1,
+            "temperature": None,
+            "top_p": None,
+            "top_k": None,
+        }
+        if self.sampling["temperature"]:
+            options["logits_processor"] = [_GumbelSampling(self.sampling["temperature"], self.seed, requests)]
+        output = self.model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=self.sampling["max_new_tokens"],
+            pad_token_id=self.tokenizer.pad_token_id,
+            **options,
+        )
+        replies = []
+        for tokens in output[:, batch["input_ids"].shape[1] :].tolist():
+            stop = next((place + 1 for place, token in enumerate(tokens) if token in self.stops), len(tokens))
+            replies.append(tokens[:stop])
+        return replies
+
+    def _row(self, request: Request, prompt_tokens: int, tokens: list[int]) -> dict[str, str | int]:
+        finish = "stop" if tokens and tokens[-1] in self.stops else "length"
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return reply_row(request, text, self.name, self.revision, self.sampling, finish, prompt_tokens, len(tokens))
+
+
+class _GumbelSampling:
+    """Sampling as an argmax: logits / temperature + Gumbel noise, from one generator per row (the Gumbel-max trick)."""
+
+    def __init__(self, temperature: float, seed: int, requests: list[Request]) -> None:
+        self.temperature = temperature
+        self.generators = []
+        for request in requests:
+            digest = hashlib.sha256(f"{seed} {request.request_id}".encode()).digest()
+            self.generators.append(torch.Generator().manual_seed(int.from_bytes(digest[:7])))
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=g) for g in self.generators])
+        return scores.float() / self.temperature - noise.log().to(scores.device)
