@@ -3,7 +3,7 @@
 import doctest
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tools import opinions
@@ -86,7 +86,6 @@ def test_an_unknown_task_is_refused_even_for_an_empty_text():
         parse("", "TSA", "")
 
 
-@settings(deadline=None)
 @given(texts, st.sampled_from(["tsa", "asa"]), st.just("food staff") | texts)
 def test_reading_keeps_what_the_reference_rule_keeps_and_counts_the_rest(text, task, sentence):
     kept = []
@@ -100,7 +99,6 @@ def test_reading_keeps_what_the_reference_rule_keeps_and_counts_the_rest(text, t
     assert parsed.malformed + parsed.invented == len(filled) - len(kept)
 
 
-@settings(deadline=None)
 @given(st.data(), st.text(min_size=1, max_size=60).filter(str.strip))
 def test_what_is_written_is_read_back(data, sentence):
     rows = []
@@ -108,7 +106,7 @@ def test_what_is_written_is_read_back(data, sentence):
         start = data.draw(st.integers(0, len(sentence) - 1))
         end = data.draw(st.integers(start + 1, len(sentence)))
         target = sentence[start:end]
-        if target == target.strip() and not set(target) & set("|;"):
+        if target == target.strip() != "NULL" and not set(target) & set("|;"):
             rows.append(opinion(target, data.draw(st.sampled_from(POLARITIES)), start, end))
     distinct = dict.fromkeys((row["target"], row["polarity"], row["start"], row["end"]) for row in rows)
     parsed = parse(serialize(rows, "tsa"), "tsa", sentence)
@@ -142,7 +140,6 @@ def test_an_empty_or_absent_target_has_no_place():
     assert [(row["target"], row["start"], row["end"]) for row in rows] == [(None, None, None), ("tea", None, None)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=3), st.sampled_from(POLARITIES)), max_size=5), st.text(max_size=30))
 def test_every_place_found_holds_its_target(pairs, sentence):
     for (target, polarity), row in zip(pairs, locate(pairs, sentence), strict=True):

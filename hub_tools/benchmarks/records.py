@@ -1,5 +1,6 @@
 """Benchmark files as records: read with errors that name file, record and field."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,22 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise BenchmarkError(f"{path}: record {index}: expected an object, found {show(record)}")
     return records
+
+
+def digest_files(folder: Path, pattern: str = "**/*.json") -> str:
+    """SHA-256 over the names and contents of a folder's files: equal if and only if a benchmark's input is.
+
+    Raises:
+        BenchmarkError: there is no such folder, or nothing in it that matches.
+    """
+    paths = sorted(path for path in Path(folder).glob(pattern) if path.is_file())
+    if not paths:
+        raise BenchmarkError(f"{folder}: no {pattern} files; the official files go below <data>/fsa_datasets/w_hard")
+    digest = hashlib.sha256()
+    for path in paths:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
 
 
 def field(container: Mapping[str, Any], name: str, at: str) -> Any:

@@ -4,11 +4,10 @@ import ast
 import doctest
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tools.evaluation import scoring
@@ -16,7 +15,6 @@ from hub_tools.evaluation.scoring import score_texts
 from hub_tools.opinions import POLARITIES, serialize
 
 
-DATA = Path(os.environ.get("FSA_DATA") or Path(__file__).resolve().parents[2].parent / "shared" / "data")
 RULES = ("precision", "recall", "f1", "strict_precision", "strict_recall", "strict_f1")
 
 words = st.sampled_from(["food", "staff", "tea", "", "|", "|", " | ", ";", " ; ", " ; ", *POLARITIES, "good"])
@@ -70,7 +68,6 @@ def strict_rule(predictions, references, sentences, task):
     return precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0
 
 
-@settings(deadline=None)
 @given(rows, st.sampled_from(["tsa", "asa"]))
 def test_both_rules_equal_their_plain_statement_to_the_last_bit(rows, task):
     columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
@@ -86,7 +83,6 @@ def test_both_rules_equal_their_plain_statement_to_the_last_bit(rows, task):
     assert not any(math.isnan(value) for value in scores.values())
 
 
-@settings(deadline=None)
 @given(rows, st.sampled_from(["tsa", "asa"]))
 def test_the_counts_explain_strict_precision(rows, task):
     columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
@@ -150,7 +146,12 @@ def test_subsets_nobody_annotated_are_absent(unknown):
     ("columns", "options", "error", "message"),
     [
         ((["a"], ["a", "b"], ["a"]), {}, ValueError, "found 1 predictions, 2 references, 1 sentences"),
-        ((["a"], ["b"], ["a"]), {"implicit": []}, ValueError, "found 1 predictions, 1 references, 1 sentences, 0 implicit"),
+        (
+            (["a"], ["b"], ["a"]),
+            {"implicit": []},
+            ValueError,
+            "found 1 predictions, 1 references, 1 sentences, 0 implicit",
+        ),
         ((["a"], ["b"], ["a"]), {"task": "quads"}, ValueError, "unknown task 'quads'; allowed: tsa, asa"),
         ((["a", None], ["a", "b"], ["a", "b"]), {}, TypeError, r"predictions\[1\] must be a string, found NoneType"),
         ((["a"], ["b"], "a"), {}, TypeError, "sentences must be a list of strings, found one str"),
@@ -174,11 +175,10 @@ def test_the_scorer_needs_nothing_but_the_text_form():
     assert imported == {"collections.abc", "itertools", "typing", "hub_tools.opinions"}
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"the official files are not at {DATA} (set FSA_DATA)")
-def test_invented_targets_are_free_by_the_paper_and_halve_the_strict_score_on_rest14():
+def test_invented_targets_are_free_by_the_paper_and_halve_the_strict_score_on_rest14(data):
     records = []
     for name in ("test", "hard_test"):
-        path = DATA / "fsa_datasets/w_hard/atsa/rest14" / f"{name}.json"
+        path = data / "fsa_datasets/w_hard/atsa/rest14" / f"{name}.json"
         records += json.loads(path.read_text(encoding="utf-8-sig"))
     keys = {"start": "from", "end": "to", "target": "target", "polarity": "polarity"}
     references = [

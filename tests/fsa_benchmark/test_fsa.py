@@ -3,7 +3,6 @@
 import copy
 import doctest
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,10 @@ from datasets import Dataset, load_dataset
 
 from hub_tools.benchmarks import fsa
 from hub_tools.benchmarks.fsa import CONFIGS, FEATURES, SPLITS, build, build_rows, summary
-from hub_tools.benchmarks.records import BenchmarkError, read_records
+from hub_tools.benchmarks.records import BenchmarkError, digest_files, read_records
 from hub_tools.evaluation.scoring import score_texts
 from hub_tools.opinions import parse
 
-
-DATA = Path(os.environ.get("FSA_DATA") or Path(__file__).resolve().parents[2].parent / "shared" / "data")
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the official files are not at {DATA} (set FSA_DATA)")
 
 # Paper 1 (arXiv 2412.18552), Table 2: sentences, targets, aspects, implicit, multiple; None where it has a dash.
 TABLE_2 = {
@@ -49,10 +45,8 @@ MERGED_TEST = {
 
 
 @pytest.fixture(scope="module")
-def official():
-    if not DATA.is_dir():
-        pytest.skip(f"the official files are not at {DATA} (set FSA_DATA)")
-    return {config: build(DATA, config) for config in CONFIGS}
+def official(data):
+    return {config: build(data, config) for config in CONFIGS}
 
 
 def aspect(target="soup", start="4", end="8", polarity="positive", category="FOOD#QUALITY", **more):
@@ -123,11 +117,11 @@ def reference_items(record, task):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_text_is_the_references_target_string(official, config):
+def test_every_text_is_the_references_target_string(official, data, config):
     task, folder = CONFIGS[config]
     chance = 0
     for split, names in SPLITS.items():
-        records = [r for n in names for r in read_records(DATA / "fsa_datasets/w_hard" / folder / n)]
+        records = [r for n in names for r in read_records(data / "fsa_datasets/w_hard" / folder / n)]
         assert len(records) == len(official[config][split])
         for row, official_record in zip(official[config][split], records, strict=True):
             assert (row["id"], row["sentence"]) == (official_record["ID"], official_record["sentence"])
@@ -163,11 +157,10 @@ def test_every_span_holds_its_target_and_ids_are_unique(official, config):
                 assert o["target"] is None or row["sentence"][o["start"] : o["end"]] == o["target"]
 
 
-@needs_data
-def test_spans_that_lost_their_whitespace_are_moved_and_reported(caplog):
+def test_spans_that_lost_their_whitespace_are_moved_and_reported(data, caplog):
     with caplog.at_level("INFO"):
         for config in CONFIGS:
-            build(DATA, config)
+            build(data, config)
     told = [record.getMessage() for record in caplog.records if "moved" in record.getMessage()]
     assert [(Path(text.split(":")[0]).name, text.split("moved ")[1].split()[0]) for text in told] == [
         ("train.json", "88"),
@@ -337,3 +330,17 @@ def test_reading_leaves_its_input_alone():
     before = copy.deepcopy(records)
     build_rows(records, "tsa", hard=False)
     assert records == before
+
+
+def test_the_digest_of_a_folder_follows_names_and_contents(tmp_path):
+    folder = write(tmp_path, GOOD)
+    first = digest_files(tmp_path)
+    (folder / "notes.txt").write_text("not part of the benchmark")
+    assert digest_files(tmp_path) == first
+    (folder / "dev.json").rename(folder / "val.json")
+    assert digest_files(tmp_path) != first
+    (folder / "val.json").rename(folder / "dev.json")
+    (folder / "dev.json").write_text("[]")
+    assert digest_files(tmp_path) != first
+    with pytest.raises(BenchmarkError, match=r"nowhere: no .*json files"):
+        digest_files(tmp_path / "nowhere")
