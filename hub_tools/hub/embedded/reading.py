@@ -12,6 +12,7 @@ from hub_tools.hub.embedded.repos import MAIN, Repo, folders_of
 
 
 TREE_PAGE = 1000
+COMMITS_PAGE = 100
 LIST_PAGE = 500
 SORT_KEYS = {"createdAt", "lastModified", "downloads", "likes", "trendingScore"}
 
@@ -119,7 +120,7 @@ def tree(call: Call) -> Answer:
         if recursive or not folders:
             paths[path] = None
     expand = call.flag("expand")
-    items, headers = page(call, list(paths), TREE_PAGE if not expand else 100)
+    items, headers = page(call, list(paths), TREE_PAGE)
     return JSONResponse([_item(repo, commit_id, path, expand) for path in items], headers=headers)
 
 
@@ -162,7 +163,7 @@ def commits(call: Call) -> Answer:
     """List the history of a revision, newest first, in pages."""
     repo = call.repo(content=True)
     history = list(repo.history(repo.resolve(call.parts["revision"])))
-    items, headers = page(call, history, 100)
+    items, headers = page(call, history, COMMITS_PAGE)
     shown = [
         {key: commit[key] for key in ("id", "title", "message", "date")} | {"authors": [{"user": commit["author"]}]}
         for commit in items

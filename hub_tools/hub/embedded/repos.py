@@ -84,8 +84,14 @@ def folders_of(path: str) -> Iterator[str]:
         end = path.find("/", end + 1)
 
 
+# Commits and trees never change once they are written, and their ids are never used twice.
 @lru_cache(maxsize=128)
 def _read_tree(path: Path) -> Tree:
+    return durable.read_json(path)
+
+
+@lru_cache(maxsize=4096)
+def _read_commit(path: Path) -> Commit:
     return durable.read_json(path)
 
 
@@ -136,7 +142,7 @@ class Repo:
 
     def commit(self, commit_id: str) -> Commit:
         """Read one commit."""
-        return durable.read_json(self.folder / "commits" / f"{commit_id}.json")
+        return _read_commit(self.folder / "commits" / f"{commit_id}.json")
 
     def tree(self, commit_id: str) -> Tree:
         """Read the files of one commit. The result is shared: copy it before changing it."""
