@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlparse
@@ -122,3 +123,23 @@ def use_hub(hub: str) -> None:
     if endpoint != hub.rstrip("/"):
         os.environ["HF_ENDPOINT"] = hub.rstrip("/")
         os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """
+    Runs a recipe's `main` so that its user gets a line that says what to do, not a trace from inside.
+
+    Ctrl-C leaves with 130 and says how to go on; what a stage reports itself (bad data, a Hub that refuses, a loss
+    that is not finite) leaves with 1. `FSA_TRACE=1` shows the trace as well. A bug stays a trace.
+    """
+    name = Path(sys.argv[0]).stem
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{name}: stopped. The same command goes on from what is finished.\n")
+        raise SystemExit(130) from None
+    except (ValueError, RuntimeError, OSError, FloatingPointError) as error:
+        if os.environ.get("FSA_TRACE") or not type(error).__module__.startswith(("hub_tools", "builtins")):
+            raise
+        sys.stderr.write(f"{name}: {error}\n(FSA_TRACE=1 shows where.)\n")
+        raise SystemExit(1) from None

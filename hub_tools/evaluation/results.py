@@ -7,7 +7,7 @@ from pathlib import Path
 from hub_tools.evaluation.scoring import score_texts
 
 
-SUBSETS = {"All": "", "Implicit": "implicit_", "Multiple": "multiple_"}
+SUBSETS = ("all", "implicit", "multiple")
 SCORES = ("precision", "recall", "f1", "strict_precision", "strict_recall", "strict_f1")
 COUNTS = ("n_sentences", "n_gold", "n_predicted", "n_malformed", "n_invented", "n_repeated")
 
@@ -43,7 +43,7 @@ def result_rows(predictions: Sequence[Mapping], task: str, facts: Mapping[str, o
     for split in ("test_hard", "test"):
         part = [row for row in predictions if split == "test_hard" or not row["hard"]]
         for subset in SUBSETS:
-            chosen = [row for row in part if subset == "All" or row[subset.lower()]]
+            chosen = [row for row in part if subset == "all" or row[subset]]
             scores = score_texts(
                 [row["prediction"] for row in chosen],
                 [row["reference"] for row in chosen],
@@ -103,7 +103,7 @@ def table(summary: Sequence[Mapping], split: str = "test_hard") -> tuple[list[st
         for rule, score in (("paper", "f1"), ("strict", "strict_f1")):
             values = [cells.get((config, subset, model)) for model in models]
             texts = [f"{v[f'{score}_mean']:.2f} ± {v[f'{score}_sd']:.2f}" if v else "–" for v in values]
-            lines.append([config, subset, rule, *texts])
+            lines.append([config, subset.capitalize(), rule, *texts])
             if len(models) == 2 and all(values):
                 lines[-1].append(f"{values[1][f'{score}_mean'] - values[0][f'{score}_mean']:+.2f}")
     seeds = {model: max(row["seeds"] for row in chosen if row["model"] == model) for model in models}
@@ -140,7 +140,7 @@ def draw_scores(summary: Sequence[Mapping], path: Path, title: str, split: str =
             bars = axis.bar(places, heights, width * 0.94, yerr=errors, label=model, color=colour, capsize=2)
             axis.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
         axis.set_title(config, fontsize=10)
-        axis.set_xticks(range(len(SUBSETS)), list(SUBSETS), fontsize=9)
+        axis.set_xticks(range(len(SUBSETS)), [subset.capitalize() for subset in SUBSETS], fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("F1, paper's rule (%)")
     axes[0][-1].legend(frameon=False, fontsize=8)

@@ -40,7 +40,7 @@ LIBRARIES = (
 
 # What a run writes to and how fast it goes does not decide what comes out of it.
 INCIDENTAL = frozenset(
-    "hub private push_to_hub output_dir overwrite_output_dir resume num_proc num_workers dataloader_num_workers "
+    "hub private data runs push_to_hub output_dir overwrite_output_dir resume num_proc num_workers dataloader_num_workers "
     "logging_steps report_to run_name disable_tqdm log_level show_progress".split()
 )
 # `token` and `hub_token` are secrets; `max_new_tokens` and `tokenizer` are not.
@@ -197,3 +197,20 @@ def _cpu_model() -> str:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
+
+
+def digest_files(*paths: Path) -> str:
+    """Sha256 over the names and contents of files, and of all files below folders: an input that lies on no Hub.
+
+    Raises:
+        ValueError: if a path does not exist.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; the recipe's `data` should name the folder that holds it")
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(f"{file.relative_to(path) if path.is_dir() else file.name}\0".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

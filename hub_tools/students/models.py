@@ -60,7 +60,15 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> T5Tokenizer:
 
 
 def fresh_student(
-    texts: Iterable[str], *, vocab_size: int, d_model: int, d_ff: int, num_layers: int, num_heads: int, seed: int
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    d_model: int,
+    d_ff: int,
+    num_layers: int,
+    num_heads: int,
+    seed: int,
+    dropout_rate: float = 0.1,
 ) -> tuple[T5ForConditionalGeneration, T5Tokenizer]:
     """A T5 with random weights, `num_layers` on either side, and a tokenizer trained on `texts`."""
     tokenizer = train_tokenizer(texts, vocab_size)
@@ -74,6 +82,7 @@ def fresh_student(
             d_ff=d_ff,
             num_layers=num_layers,
             num_heads=num_heads,
+            dropout_rate=dropout_rate,
             decoder_start_token_id=0,
             pad_token_id=0,
             eos_token_id=1,

@@ -1,0 +1,94 @@
+"""Predictions and gold in files, joined for the scorer."""
+
+import json
+from pathlib import Path
+
+
+class ScoringFileError(ValueError):
+    """A predictions or gold file that cannot be scored; the message names file and line."""
+
+
+def read_scored(predictions: Path, gold: Path) -> dict[str, list | None]:
+    """
+    Reads two JSON-lines files into the arguments of `score_texts`, one entry per gold line, in gold's order.
+
+    Gold lines hold `sentence` and `reference` (or `text`, as in fsa-benchmark), and may hold `id, implicit, multiple`;
+    prediction lines hold `prediction`, and `id` if gold does. With ids the files are joined by them, otherwise line by
+    line.
+
+    Raises:
+        ScoringFileError: a file is absent or not JSON lines; a field is missing; ids are repeated, missing on one
+            side only, or do not match; without ids, the files differ in length.
+    """
+    wanted, given = read_lines(gold), read_lines(predictions)
+    identified = "id" in wanted[0][1]
+    if identified:
+        answers = by_id(predictions, given)
+        order = by_id(gold, wanted)
+        missing = [id_ for id_ in order if id_ not in answers]
+        extra = [id_ for id_ in answers if id_ not in order]
+        if missing or extra:
+            raise ScoringFileError(
+                f"{predictions}: {len(missing)} ids of {gold} have no prediction (e.g. {missing[:3]}), and {len(extra)} "
+                f"ids are not in it (e.g. {extra[:3]}). Every sentence needs one prediction; '' says 'no opinion'."
+            )
+        given = [answers[id_] for id_ in order]
+    elif len(given) != len(wanted):
+        raise ScoringFileError(
+            f"{predictions} has {len(given)} lines, {gold} has {len(wanted)}: without `id` they are joined line by line."
+        )
+    reference = "reference" if "reference" in wanted[0][1] else "text"
+    return {
+        "predictions": [value(predictions, line, row, "prediction") for line, row in given],
+        "references": [value(gold, line, row, reference) for line, row in wanted],
+        "sentences": [value(gold, line, row, "sentence") for line, row in wanted],
+        "implicit": flags(wanted, "implicit"),
+        "multiple": flags(wanted, "multiple"),
+    }
+
+
+def read_lines(path: Path) -> list[tuple[int, dict]]:
+    """(line number, object) of each line that is not blank."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScoringFileError(f"{path}: cannot be read ({error}).") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ScoringFileError(f"{path}:{number}: not JSON ({error.msg}, column {error.colno}).") from error
+            if not isinstance(row, dict):
+                raise ScoringFileError(f"{path}:{number}: expected an object, found {type(row).__name__}.")
+            rows.append((number, row))
+    if not rows:
+        raise ScoringFileError(f"{path}: holds no lines.")
+    return rows
+
+
+def by_id(path: Path, rows: list[tuple[int, dict]]) -> dict[object, tuple[int, dict]]:
+    """Rows by their `id`, which must be there once each."""
+    found: dict[object, tuple[int, dict]] = {}
+    for line, row in rows:
+        id_ = value(path, line, row, "id")
+        if id_ in found:
+            raise ScoringFileError(f"{path}:{line}: id {id_!r} occurs before, at line {found[id_][0]}.")
+        found[id_] = (line, row)
+    return found
+
+
+def value(path: Path, line: int, row: dict, name: str) -> str:
+    """A text field that must be there."""
+    if not isinstance(row.get(name), str):
+        raise ScoringFileError(
+            f"{path}:{line}: field '{name}' should be text, found {row.get(name)!r}; fields: {', '.join(row)}."
+        )
+    return row[name]
+
+
+def flags(rows: list[tuple[int, dict]], name: str) -> list[bool] | None:
+    """The subset's flags, if every line has them."""
+    found = [row.get(name) for _, row in rows]
+    return found if all(isinstance(flag, bool) for flag in found) else None
