@@ -25,6 +25,9 @@ from typing import NamedTuple
 from .opinions import check_task, parse
 
 
+CHUNK = 1000  # sentences counted at a time
+
+
 class Tally(NamedTuple):
     """What one sentence, or a sum of them, adds to the scores."""
 
@@ -69,16 +72,13 @@ def score_texts(
     """
     check_task(task)
     columns = check_columns(predictions, references, sentences, implicit, multiple)
-    tallies = list(map(_tally, columns["predictions"], columns["references"], columns["sentences"], repeat(task)))
-    total = _total(tallies)
+    total, subsets = _totals(columns, task)
     scores: dict[str, float | int] = _rules(total)
-    for name in ("implicit", "multiple"):
-        if columns[name] is not None:
-            subset = list(compress(tallies, columns[name]))
-            scores |= {f"{name}_{key}": value for key, value in _rules(_total(subset)).items()}
-            scores[f"n_{name}"] = len(subset)
+    for name, (size, subset) in subsets.items():
+        scores |= {f"{name}_{key}": value for key, value in _rules(subset).items()}
+        scores[f"n_{name}"] = size
     return scores | {
-        "n_sentences": len(tallies),
+        "n_sentences": len(columns["sentences"]),
         "n_gold": total.gold,
         "n_predicted": total.predicted,
         "n_malformed": total.malformed,
@@ -105,6 +105,23 @@ def check_columns(
     return columns
 
 
+def _totals(columns: dict[str, list | None], task: str) -> tuple[Tally, dict[str, tuple[int, Tally]]]:
+    """The sum over all sentences and, for each subset that is known, its size and sum.
+
+    In chunks, so that a million sentences need no million tuples at a time, which would cost more time than memory.
+    """
+    total = Tally()
+    subsets = {name: (0, Tally()) for name in ("implicit", "multiple") if columns[name] is not None}
+    for start in range(0, len(columns["sentences"]), CHUNK):
+        chunk = {name: column[start : start + CHUNK] for name, column in columns.items() if column is not None}
+        tallies = list(map(_tally, chunk["predictions"], chunk["references"], chunk["sentences"], repeat(task)))
+        total = _sum([total, *tallies])
+        for name, (size, subset) in subsets.items():
+            chosen = list(compress(tallies, chunk[name]))
+            subsets[name] = size + len(chosen), _sum([subset, *chosen])
+    return total, subsets
+
+
 def _tally(prediction: str, reference: str, sentence: str, task: str) -> tuple[int, ...]:
     """Count one sentence, as the fields of a `Tally`; linear in the length of its texts.
 
@@ -126,8 +143,8 @@ def _tally(prediction: str, reference: str, sentence: str, task: str) -> tuple[i
     return len(gold), found, n_predicted, predicted_right, *n_distinct, malformed, invented
 
 
-def _total(tallies: Sequence[tuple[int, ...]]) -> Tally:
-    return Tally(*map(sum, zip(*tallies, strict=True))) if tallies else Tally()
+def _sum(tallies: Sequence[tuple[int, ...]]) -> Tally:
+    return Tally(*map(sum, zip(*tallies, strict=True)))
 
 
 def _rules(total: Tally) -> dict[str, float]:

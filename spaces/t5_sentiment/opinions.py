@@ -42,10 +42,10 @@ def check_task(task: str) -> None:
 def serialize(opinions: Sequence[Mapping[str, Any]], task: str) -> str:
     """Write a row's opinions as text, in the order given, each distinct one once.
 
-    For "tsa", opinions without a target (`None`, or "NULL" as SemEval has it) are left out, and (target, polarity, span) decides what is distinct: a word
-    praised twice in a sentence is written twice. For "asa", opinions without a category are left out, and what is
-    distinct is (category, polarity). The order is the caller's: the official files need one of their own, which
-    `hub_tools.benchmarks.fsa` gives.
+    For "tsa", opinions without a target (`None`, or "NULL" as SemEval has it) are left out, and what is distinct is
+    (target, polarity, span): a word praised at two places is written twice. For "asa", opinions without a category
+    are left out, and what is distinct is (category, polarity). The order is the caller's: the official files need one
+    of their own, which `hub_tools.benchmarks.fsa` gives.
 
     Raises:
         ValueError: unknown task or polarity, or a target or category that holds "|" or ";" and could not be read back.
