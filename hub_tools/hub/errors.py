@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import httpx2
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from yaml import YAMLError
 
 from .runs import TOKEN
 
@@ -42,7 +43,7 @@ def explained(action: str) -> Iterator[None]:
             f"could not {action}: {endpoint} cannot be reached ({type(error).__name__}). Is HF_ENDPOINT right? Start"
             " the embedded Hub with `fsa hub serve`, or run the command with `fsa hub run -- <command>`"
         ) from error
-    except ValueError as error:  # a repo id or a card's metadata that the client itself finds wrong
+    except (ValueError, YAMLError) as error:  # a repo id or a card's metadata that the client itself finds wrong
         raise PushError(f"could not {action}: {error}") from error
 
 

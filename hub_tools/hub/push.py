@@ -6,64 +6,40 @@ otherwise. In a run of several processes only the main one may call it.
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import random
-import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from datasets import Dataset
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi, constants, metadata_load
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    DatasetCard,
+    HfApi,
+    constants,
+    hf_hub_download,
+    metadata_load,
+)
 from huggingface_hub.errors import HfHubHTTPError
 
 from .errors import PushError, explained
-from .runs import RUN_FILE, TOKEN, Run
+from .guards import is_loopback, matches, refuse_accidental_push, refuse_pickles, refuse_tokens
+from .runs import RUN_FILE, Run
 
+
+__all__ = [
+    "PushError", "push_dataset", "push_model", "push_report", "push_space", "refuse_accidental_push", "tag_revision",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+REPORT = "<!-- report -->"  # what follows in a card is `push_report`'s
 TABLES = ("*.parquet", "*.jsonl", "*.csv", "*.arrow")
-
-
-def refuse_accidental_push(hub: str) -> None:
-    """Check that the Hub the clients talk to is the one the recipe names.
-
-    Args:
-        hub: "embedded" (any Hub on loopback), or the URL of a Hub.
-
-    Raises:
-        PushError: if HF_ENDPOINT points elsewhere.
-    """
-    endpoint = constants.ENDPOINT
-    if hub == "embedded" and not is_loopback(endpoint):
-        raise PushError(
-            f"this run is meant for the embedded Hub, but the clients talk to {endpoint}. Either run it on the"
-            " embedded Hub with `fsa hub run -- <command>`, or say that you mean the real one with"
-            " `--hub https://huggingface.co`"
-        )
-    if hub != "embedded" and hub.rstrip("/") != endpoint.rstrip("/"):
-        raise PushError(
-            f"this run is meant for {hub}, but the clients talk to {endpoint}. Set HF_ENDPOINT={hub.rstrip('/')}"
-            " before Python starts (or unset it for https://huggingface.co); for the embedded Hub use"
-            " `fsa hub run -- <command>` with `--hub embedded`"
-        )
-
-
-def is_loopback(endpoint: str) -> bool:
-    """Whether the URL names this machine only."""
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def push_dataset(
@@ -78,13 +54,13 @@ def push_dataset(
     """Replace the tables of a dataset repo by `configs` (config → split → rows), and return the commit.
 
     Files are `<config>/<split>.parquet`; the card's metadata gets the matching `configs`, so that
-    `load_dataset(repo_id, config)` works for anyone. Features, also of empty splits, are kept.
+    `load_dataset(repo_id, config)` works for anyone, with the features given here. `load_dataset` cannot load a split
+    without rows ("corresponds to no data"), so such splits, and configs of nothing else, are left out.
 
     Raises:
-        PushError: as `push_model`, and if there is nothing to push.
+        PushError: as `push_model`, and if there is no row to push.
     """
-    if not configs or not all(configs.values()):
-        raise PushError(f"nothing to push to {repo_id}: every config needs at least one split, found {dict(configs)}")
+    configs = _with_rows(configs, repo_id)
     with tempfile.TemporaryDirectory(prefix="fsa-push-") as temporary:
         files: dict[str, Path | bytes] = {}
         for config, splits in configs.items():
@@ -93,9 +69,10 @@ def push_dataset(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rows.to_parquet(path)
                 files[f"{config}/{split}.parquet"] = path
-        files["README.md"] = _with_configs(card, configs).encode()
+        with explained(f"read the card for {repo_id}"):
+            files["README.md"] = _with_configs(card, configs).encode()
         return _push(
-            repo_id, "dataset", files, run, lambda name: _matches(name, TABLES), private=private, revision=revision
+            repo_id, "dataset", files, run, lambda name: matches(name, TABLES), private=private, revision=revision
         )
 
 
@@ -117,18 +94,13 @@ def push_model(
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in paths}
-    pickles = [name for name in files if _matches(name, PICKLES)]
-    if pickles:
-        raise PushError(
-            f"{folder} holds pickles, which may run code where they are loaded: {', '.join(pickles)}."
-            " Push a folder that only `save_pretrained` wrote"
-        )
-    if not any(_matches(name, ("*.safetensors",)) for name in files):
+    refuse_pickles(files, folder)
+    if not any(matches(name, ("*.safetensors",)) for name in files):
         raise PushError(f"{folder} holds no *.safetensors, found: {', '.join(files) or 'nothing'}")
     files["README.md"] = card.encode()
 
     def is_old_weights(name: str) -> bool:  # folders (a trainer's checkpoints, an adapter) are not ours to delete
-        return "/" not in name and _matches(name, WEIGHTS)
+        return "/" not in name and matches(name, WEIGHTS)
 
     commit = _push(repo_id, "model", files, run, is_old_weights, private=private, revision=revision)
     if tag is not None:
@@ -162,6 +134,24 @@ def push_space(folder: Path, repo_id: str, *, private: bool = True, variables: M
     return commit
 
 
+def push_report(folder: Path, repo_id: str, section: str, *, private: bool = True) -> str:
+    """Put the files of a folder under `report/` of a dataset repo and `section` at the end of its card.
+
+    The tables of the repo, its run and the rest of its card stay as they are; an earlier report goes.
+
+    Raises:
+        PushError: as `push_model`, and if the repo has no card yet.
+    """
+    with explained(f"read the card of dataset {repo_id}"):
+        card, _, _ = (
+            Path(hf_hub_download(repo_id, "README.md", repo_type="dataset")).read_text("utf-8").partition(REPORT)
+        )
+        files: dict[str, Path | bytes] = {RUN_FILE: Path(hf_hub_download(repo_id, RUN_FILE, repo_type="dataset"))}
+    files |= {f"report/{path.name}": path for path in sorted(folder.iterdir()) if path.is_file()}
+    files["README.md"] = f"{card.rstrip()}\n\n{REPORT}\n\n{section.strip()}\n".encode()
+    return _push(repo_id, "dataset", files, None, lambda name: name.startswith("report/"), private=private)
+
+
 def tag_revision(repo_id: str, tag: str, revision: str, repo_type: str) -> None:
     """Let `tag` stand for the commit `revision`; a tag of that name that stood for another commit is moved.
 
@@ -193,14 +183,15 @@ def _push(
     """Commit `files`, deleting in the same commit what is stale and not among them."""
     if run is not None:
         files[RUN_FILE] = run.to_json().encode()
-    _refuse_tokens(files)
+    refuse_tokens(files)
     api = HfApi()
     with explained(f"push {repo_type} {repo_id}"):
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk)
         if revision is not None:
             api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
         for attempt in range(1, ATTEMPTS + 1):
-            present = api.list_repo_files(repo_id, repo_type=repo_type, revision=revision)
+            head = api.repo_info(repo_id, repo_type=repo_type, revision=revision).sha
+            present = api.list_repo_files(repo_id, repo_type=repo_type, revision=head)
             # A run.json that is not replaced would speak of other files than those beside it.
             gone = [name for name in present if name not in files and (name == RUN_FILE or is_stale(name))]
             operations = [CommitOperationAdd(name, source) for name, source in files.items()]
@@ -208,7 +199,12 @@ def _push(
             message = f"{run.stage}: {run.digest[:12]}" if run is not None else "Upload"
             try:
                 commit = api.create_commit(
-                    repo_id, operations, commit_message=message, repo_type=repo_type, revision=revision
+                    repo_id,
+                    operations,
+                    commit_message=message,
+                    repo_type=repo_type,
+                    revision=revision,
+                    parent_commit=head,  # what is deleted was chosen from the files of this commit
                 )
                 return commit.oid
             except HfHubHTTPError as error:
@@ -217,6 +213,19 @@ def _push(
                 # Someone else committed in between: look again at what is there.
                 time.sleep(random.uniform(0.1, 0.3) * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _with_rows(configs: Mapping[str, Mapping[str, Dataset]], repo_id: str) -> dict[str, dict[str, Dataset]]:
+    empty = [
+        f"{config}/{split}" for config, splits in configs.items() for split, rows in splits.items() if not len(rows)
+    ]
+    if empty:
+        logger.warning("not pushed to %s, for they hold no rows: %s", repo_id, ", ".join(empty))
+    kept = {config: {name: rows for name, rows in splits.items() if len(rows)} for config, splits in configs.items()}
+    kept = {config: splits for config, splits in kept.items() if splits}
+    if not kept:
+        raise PushError(f"nothing to push to {repo_id}: there is no row in any of {', '.join(configs) or 'no config'}")
+    return kept
 
 
 def _with_configs(card: str, configs: Mapping[str, Mapping[str, Dataset]]) -> str:
@@ -229,19 +238,6 @@ def _with_configs(card: str, configs: Mapping[str, Mapping[str, Dataset]]) -> st
         for config, splits in configs.items()
     ]
     return str(parsed)
-
-
-def _refuse_tokens(files: Mapping[str, Path | bytes]) -> None:
-    pattern = re.compile(TOKEN.pattern.encode())
-    for name, source in files.items():
-        if not _matches(name, ("*.safetensors", "*.parquet")):
-            content = source if isinstance(source, bytes) else source.read_bytes()
-            if pattern.search(content):
-                raise PushError(f"{name} holds what looks like a Hugging Face token: remove it before pushing")
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def _is_by_product(path: Path) -> bool:
