@@ -1,0 +1,207 @@
+"""Cards are rendered, validated by the Hub's own rules, and the code on them is run."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from datasets import Dataset
+from huggingface_hub import DatasetCard, HfApi, ModelCard
+
+from hub_tools.hub.cards import DatasetFacts, ModelFacts, Result, Source, Teacher, dataset_card, model_card
+from hub_tools.hub.push import push_dataset, push_model
+from hub_tools.hub.runs import start_run
+from tests.tiny_models import save_tiny_student
+
+
+LEXICON = Teacher("lexicon", is_llm=False)
+MIXTRAL = Teacher("Mixtral-8x7B", is_llm=True, revision="abc", sampling={"temperature": 0.7})
+RESULTS = [
+    Result("tsa-rest14", "all", [0.5, 0.6], [0.4, 0.5], sentences=1140),
+    Result("tsa-rest14", "implicit", [0.25, 0.25], [0.2, 0.2], sentences=477),
+    Result("tsa-rest14", "all", [0.3, 0.3], [0.2, 0.2], sentences=1140, system="not distilled"),
+]
+
+
+@pytest.fixture
+def run():
+    config = {"lr": 3e-4, "hub_token": "hf_" + "s" * 34}
+    return start_run("finetune", config, {"me/fsa-benchmark": "c0ffee"}, command="recipes/finetune.py x.yaml").finish()
+
+
+@pytest.fixture
+def full(run):
+    return ModelFacts(
+        repo_id="me/t5-sentiment-tsa-rest14",
+        title="T5 sentiment, restaurants",
+        task="tsa",
+        base_model="me/t5-sentiment-small",
+        datasets=["me/corpus"],
+        benchmark="me/fsa-benchmark",
+        teachers=[LEXICON],
+        hyperparameters={"lr": 3e-4, "epochs": 20},
+        parameters=60_506_624,
+        pairs=2_000,
+        tokens=1_234_567,
+        losses={"validation, end": 2.125},
+        run=run,
+        results=RESULTS,
+        limits=["Trained for the demo only."],
+    )
+
+
+def corpus(**more):
+    return DatasetFacts("me/corpus", "corpus", "Corpus", {"lexicon-restaurant-analysis": {"train": 5}}, **more)
+
+
+def snippet(card):
+    [code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) <= 5, "five lines of code"
+    return code
+
+
+def run_as_a_stranger(code):
+    """In another process, with nothing but the Hub's environment."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_full_model_card_says_every_fact(full):
+    text = model_card(full)
+    for fact in (
+        "target sentiment analysis",
+        "60,506,624",
+        "1,234,567",
+        "2,000 pairs",
+        "loss, validation, end: 2.1250",
+        "lr: `0.0003`",
+        "`me/fsa-benchmark` at `c0ffee`",
+        "recipes/finetune.py x.yaml",
+        "torch",
+        "Trained for the demo only.",
+        "arxiv.org/abs/2412.18552",
+    ):
+        assert fact in text
+
+
+def test_results_are_means_over_seeds_by_both_rules(full):
+    text = model_card(full)
+    assert "| **this model** | tsa-rest14 | test_hard | all | 1,140 | 55.00 ± 7.07 | 45.00 ± 7.07 | 2 |" in text
+    assert "| not distilled | tsa-rest14 | test_hard | all | 1,140 | 30.00 ± 0.00 | 20.00 ± 0.00 | 2 |" in text
+
+
+def test_a_single_seed_shows_no_spread():
+    text = model_card(ModelFacts("me/x", "X", task="asa", results=[Result("asa-rest16", "all", [0.5], [0.4])]))
+    assert "| 50.00 | 40.00 | 1 |" in text
+    assert "±" not in text
+    assert "one seed" in text
+
+
+def test_the_model_index_holds_this_models_scores_only(full):
+    data = ModelCard(model_card(full)).data
+    scores = {(result.metric_args["rule"], result.metric_args["subset"]): result for result in data.eval_results}
+    assert {key: result.metric_value for key, result in scores.items()} == {
+        ("paper", "all"): 55.0,
+        ("strict", "all"): 45.0,
+        ("paper", "implicit"): 25.0,
+        ("strict", "implicit"): 20.0,
+    }
+    result = scores["strict", "implicit"]
+    assert (result.dataset_type, result.dataset_config, result.dataset_split) == (
+        "me/fsa-benchmark",
+        "tsa-rest14",
+        "test_hard",
+    )
+    assert data.base_model == "me/t5-sentiment-small"
+    assert data.datasets == ["me/corpus", "me/fsa-benchmark"]
+
+
+def test_absent_facts_leave_no_trace():
+    text = model_card(ModelFacts("me/x", "X"))
+    assert not re.search(
+        r"None|## Training|## Results|## Data|model-index|base_model|\{|\}\}", text.split("```bibtex")[0]
+    )
+    assert "\n\n\n" not in text
+
+
+def test_the_rule_based_teacher_is_called_a_stand_in(full):
+    for text in (model_card(full), dataset_card(corpus(teachers=[LEXICON]))):
+        assert "rule-based stand-in, not a language model" in text
+        assert "**not comparable with the papers'**" in text
+    assert "stand-in" not in dataset_card(corpus(teachers=[MIXTRAL]))
+
+
+def test_no_secret_of_the_run_reaches_a_card(full):
+    assert "ssss" not in model_card(full)
+
+
+def test_cards_are_valid_for_the_hub(full, hub):
+    ModelCard(model_card(full)).validate()
+    ModelCard(model_card(ModelFacts("me/x", "X"))).validate()
+    DatasetCard(dataset_card(corpus(teachers=[MIXTRAL], licence="cc-by-4.0"))).validate()
+
+
+def test_a_corpus_card_tells_what_was_rejected_and_what_was_found():
+    sources = [Source("Yelp reviews", "Yelp's terms", "https://example.org", "Not redistributed.")]
+    found = [{"config": "tsa-rest14", "sentences": 2}]
+    text = dataset_card(
+        corpus(
+            teachers=[MIXTRAL],
+            sources=sources,
+            rejected={"too short": 1200, "unreadable": 34},
+            contamination=found,
+            reconstructed=["the prompts' wording"],
+        )
+    )
+    assert "[Yelp reviews](https://example.org). Licence: Yelp's terms. Not redistributed." in text
+    assert "1,234 pairs were not let into the corpus" in text
+    assert "| too short | 1,200 |" in text
+    assert "| tsa-rest14 | 2 |" in text
+    assert "- the prompts' wording" in text
+    assert "Mixtral-8x7B" in text
+    nothing = dataset_card(corpus(rejected={}, contamination=[]))
+    assert "No pair was rejected." in nothing
+    assert "None were found." in nothing
+    assert "Contamination" not in dataset_card(corpus())
+
+
+@pytest.mark.parametrize("kind", ["benchmark", "replies", "corpus", "results"])
+def test_every_kind_of_dataset_card_lists_its_columns(kind):
+    text = dataset_card(DatasetFacts("me/d", kind, "D", {"a": {"train": 12_345}}))
+    assert "| `a` | train | 12,345 |" in text
+    assert "10K<n<100K" in text
+    assert text.count("| `") > 5
+
+
+def test_bars_and_line_breaks_in_facts_do_not_break_tables():
+    text = dataset_card(corpus(counts=[{"form": "a | b\nc", "n": 1}]))
+    assert "| a \\| b c | 1 |" in text
+
+
+def test_facts_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="benchmark, replies, corpus, results, found 'poem'"):
+        DatasetFacts("me/d", "poem", "D", {"a": {"train": 1}})
+    with pytest.raises(ValueError, match="needs its configs"):
+        DatasetFacts("me/d", "corpus", "D", {"a": {}})
+    with pytest.raises(ValueError, match="all, implicit, multiple, found 'Implicit'"):
+        Result("tsa-rest14", "Implicit", [0.5], [0.5])
+    with pytest.raises(ValueError, match="found 2 and 1"):
+        Result("tsa-rest14", "all", [0.5, 0.5], [0.5])
+
+
+def test_the_code_on_a_model_card_runs_as_it_stands(repo_id, tmp_path):
+    example = "The pasta was superb."
+    folder = save_tiny_student(tmp_path, task="tsa", lessons=[(example, "pasta | positive")])
+    card = model_card(ModelFacts(repo_id, "Student", task="tsa", example=example))
+    push_model(folder, repo_id, card=card)
+    on_the_hub = ModelCard.load(repo_id)
+    assert run_as_a_stranger(snippet(str(on_the_hub))) == "pasta | positive"
+
+
+def test_the_code_on_a_dataset_card_runs_as_it_stands(repo_id):
+    card = dataset_card(DatasetFacts(repo_id, "benchmark", "Benchmark", {"tsa": {"train": 2}, "asa": {"train": 1}}))
+    rows = Dataset.from_dict({"sentence": ["a", "b"]})
+    push_dataset({"tsa": {"train": rows}, "asa": {"train": rows}}, repo_id, card)
+    assert "num_rows: 2" in run_as_a_stranger(snippet(str(DatasetCard.load(repo_id))))
+    assert [entry["config_name"] for entry in HfApi().dataset_info(repo_id).card_data["configs"]] == ["tsa", "asa"]
