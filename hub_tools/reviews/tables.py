@@ -46,7 +46,9 @@ def read_texts(path: Path, column: str | None = None) -> tuple[list[str], str]:
     if not rows:
         raise TableError(f"{path}: holds no rows.")
     name = choose_column(path, list(rows[0]), column)
-    return [text_of(row, name, f"{path}:{number}") for number, row in enumerate(rows, 2 if kind in (".csv", ".tsv") else 1)], name
+    return [
+        text_of(row, name, f"{path}:{number}") for number, row in enumerate(rows, 2 if kind in (".csv", ".tsv") else 1)
+    ], name
 
 
 def read_rows(path: Path, kind: str) -> Iterator[dict]:
@@ -82,7 +84,9 @@ def choose_column(path: Path, found: Sequence[str], column: str | None) -> str:
             return names[name]
     if len(found) == 1:
         return found[0]
-    raise TableError(f"{path}: which column holds the texts? Name it with --column; found: {', '.join(map(str, found))}.")
+    raise TableError(
+        f"{path}: which column holds the texts? Name it with --column; found: {', '.join(map(str, found))}."
+    )
 
 
 def text_of(row: dict, name: str, where: str) -> str:

@@ -71,14 +71,22 @@ def _clauses(text: str) -> list[tuple[int, str]]:
     """Clauses with their start, white space and joining words cut away."""
     clauses = []
     for sentence in _SENTENCE.finditer(text):
+        cuts = [cut.span() for cut in _CLAUSE.finditer(text, sentence.start(), sentence.end())]
         start = sentence.start()
-        for cut in (*_CLAUSE.finditer(text, sentence.start(), sentence.end()), None):
-            end = cut.start() if cut else sentence.end()
-            clause = text[start:end]
+        for place, (cut, resume) in enumerate([*cuts, (sentence.end(), sentence.end())]):
+            after = cuts[place + 1][0] if place + 1 < len(cuts) else sentence.end()
+            joins = resume < sentence.end() and text[cut:resume].strip(" ,").lower() in ("", "and", "and also")
+            if joins and not (_says_something(text[start:cut]) and _says_something(text[resume:after])):
+                continue  # "the pasta and the wine were great" is one clause
+            clause = text[start:cut]
             if any(character.isalnum() for character in clause):
                 clauses.append((start + len(clause) - len(clause.lstrip()), clause.strip()))
-            start = cut.end() if cut else end
+            start = resume
     return clauses
+
+
+def _says_something(part: str) -> bool:
+    return any(match.group().lower() in words.PREDICATES for match in _TOKEN.finditer(part))
 
 
 def _tokens(clause: str, start: int) -> list[Token]:

@@ -93,6 +93,8 @@ class TransformersTeacher:
 
     def reply(self, requests: Sequence[Request]) -> list[dict[str, str | int]]:
         """One reply row per request, in order; within, prompts of similar length share a batch."""
+        if not requests:
+            return []
         prompts = [self.prompt(request.messages) for request in requests]
         templated = bool(self.tokenizer.chat_template)  # which writes its own special tokens
         lengths = [len(ids) for ids in self.tokenizer(prompts, add_special_tokens=not templated)["input_ids"]]
@@ -142,7 +144,7 @@ class TransformersTeacher:
 
 
 class _GumbelSampling:
-    """Sampling as an argmax: logits / temperature + Gumbel noise, from one generator per row (the Gumbel-max trick)."""
+    """Sampling as an argmax: logits / temperature + Gumbel noise (the Gumbel-max trick), a generator per row."""
 
     def __init__(self, temperature: float, seed: int, requests: list[Request]) -> None:
         self.temperature = temperature

@@ -22,7 +22,8 @@ def _split(words: str) -> list[str]:
 
 
 ASPECT_OF: dict[str, str] = {noun: aspect for aspect, nouns in _WORDS["aspects"].items() for noun in _split(nouns)}
-LAPTOP_ASPECTS = frozenset(aspect for aspect in _WORDS["aspects"] if aspect in list(_WORDS["aspects"])[8:])
+_OF_RESTAURANTS = ("food", "drinks", "service", "ambience", "location", "restaurant")
+LAPTOP_ASPECTS = frozenset(aspect for aspect in _WORDS["aspects"] if not aspect.startswith(_OF_RESTAURANTS))
 PRICE_WORDS = frozenset(_split(_WORDS["price words"]))
 FUNCTION_WORDS = frozenset(_WORDS["function words"].split())
 VERBS = frozenset(_WORDS["verbs"].split())
@@ -54,6 +55,7 @@ VALENCE: dict[str, float] = {
 }
 OWN_WORDS = frozenset(word for word, value in _OWN.items() if value)
 BOOSTERS: dict[str, float] = {word: value for word, value in BOOSTER_DICT.items() if " " not in word}
+PREDICATES = VERBS | set("is was are were be been am isn't wasn't aren't weren't has have had did does do".split())
 DETERMINERS = frozenset("the my our their his her its your this these those that a an some".split())
 NEGATIONS = frozenset(
     "not never no without hardly barely nothing neither nor cannot ain't none isnt wasnt dont".split()
