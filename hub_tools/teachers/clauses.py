@@ -233,7 +233,8 @@ def _target_of(
         attributive = all(
             word == "and" or abs(words.VALENCE.get(word, 0.0)) >= 1 or word in words.MODIFIERS for word in between
         )
-        if attributive or tokens[first][0] in words.LIKING or not before:
+        liking = any(token[0] in words.LIKING for token in tokens[first:stop])
+        if attributive or liking or not before:
             return after[0]
     # "The view from the patio was great" is about the view.
     free = [target for target in before if not _after_preposition(target, tokens)]

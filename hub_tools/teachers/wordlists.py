@@ -62,7 +62,7 @@ NEGATIONS = frozenset(
 )
 LIKING = frozenset(
     "love loved loves loving enjoy enjoyed hate hated hates adore adored dislike disliked recommend recommended "
-    "regret regretted avoid".split()
+    "regret regretted avoid like liked likes care".split()
 )
 PREPOSITIONS = frozenset("in on at of from behind near with by for inside outside under over next to".split())
 PERSONS = ("service general", "support quality")  # aspects whose nouns are mostly people: "he", "she", "they"
