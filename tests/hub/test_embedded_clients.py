@@ -16,7 +16,7 @@ from hub_tools.hub.embedded import EmbeddedHub
 from hub_tools.hub.embedded.environment import child_environment
 
 
-METRIC = '''
+METRIC = """
 import datasets
 import evaluate
 from .counting import count
@@ -29,7 +29,7 @@ class Count(evaluate.Metric):
 
     def _compute(self, predictions, references):
         return {"equal": count(predictions, references)}
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,9 @@ def test_evaluation_results_are_read_back_and_ranked(api: HfApi, repo_id: str) -
     api.upload_file(path_or_fileobj=entry.encode(), path_in_repo=".eval_results/fsa.yaml", repo_id=repo_id)
     found = api.model_info(repo_id, expand=["evalResults"]).eval_results
     assert [(item.dataset_id, item.value) for item in found] == [(repo_id, 61.5)]
-    assert [(row.rank, row.model_id, row.value) for row in api.get_dataset_leaderboard(repo_id)] == [(1, repo_id, 61.5)]
+    assert [(row.rank, row.model_id, row.value) for row in api.get_dataset_leaderboard(repo_id)] == [
+        (1, repo_id, 61.5)
+    ]
 
 
 def test_the_hf_command_uploads_and_downloads_in_another_process(

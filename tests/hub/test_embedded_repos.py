@@ -34,7 +34,7 @@ def stranger(hub: EmbeddedHub) -> HfApi:
 @pytest.fixture
 def repo(api: HfApi, repo_id: str) -> Iterator[str]:
     api.create_repo(repo_id)
-    yield repo_id
+    return repo_id
 
 
 def read(repo_id: str, path: str, **options: object) -> bytes:
@@ -94,7 +94,9 @@ def test_small_files_come_back_as_they_were_sent(api: HfApi, repo: str, tmp_path
     uploads = {"bytes.txt": b"bytes", "sub/path é #%.txt": tmp_path / "p.txt", "file.txt": io.BytesIO(b"file")}
     for path, content in uploads.items():
         api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id=repo)
-    assert {path: read(repo, path) for path in uploads} == dict(zip(uploads, (b"bytes", b"path", b"file"), strict=True))
+    assert {path: read(repo, path) for path in uploads} == dict(
+        zip(uploads, (b"bytes", b"path", b"file"), strict=True)
+    )
     info = api.get_paths_info(repo, ["bytes.txt"])[0]
     assert (info.size, info.lfs) == (5, None)
     assert info.blob_id == hashlib.sha1(b"blob 5\0bytes").hexdigest()
@@ -191,7 +193,9 @@ def test_branches_and_tags_hold_their_revision(api: HfApi, repo: str) -> None:
 
 def test_history_lists_commits_newest_first_and_squashes(api: HfApi, repo: str) -> None:
     for number in range(3):
-        api.upload_file(path_or_fileobj=b"%d" % number, path_in_repo="n.txt", repo_id=repo, commit_message=f"n {number}")
+        api.upload_file(
+            path_or_fileobj=b"%d" % number, path_in_repo="n.txt", repo_id=repo, commit_message=f"n {number}"
+        )
     titles = [commit.title for commit in api.list_repo_commits(repo)]
     assert titles == ["n 2", "n 1", "n 0", "initial commit"]
     item = api.get_paths_info(repo, "n.txt", expand=True)[0]

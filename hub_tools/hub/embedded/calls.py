@@ -1,6 +1,7 @@
 """One HTTP call as the handlers see it, and the answers they give."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from hub_tools.hub.embedded.repos import Repo, Repos
 
 
 USER = "local"
+NOT_PRINTABLE = re.compile(r"[^ -~]")
 
 
 @dataclass
@@ -116,10 +118,16 @@ def as_response(answer: Answer) -> Response:
     return answer if isinstance(answer, Response) else JSONResponse({} if answer is None else answer)
 
 
+def header_text(text: str) -> str:
+    """Return `text` as an HTTP header can carry it: one line of ASCII, of at most 1000 characters."""
+    line = " ".join(text.encode("ascii", "backslashreplace").decode().split())
+    return NOT_PRINTABLE.sub("?", line)[:1000].strip()
+
+
 def error_response(error: HubError) -> Response:
     """Return the response that the clients turn into an exception of the right class."""
     headers = dict(error.headers)
-    headers["X-Error-Message"] = " ".join(error.message.split()).encode("ascii", "backslashreplace").decode()[:1000]
+    headers["X-Error-Message"] = header_text(error.message)
     if error.code:
         headers["X-Error-Code"] = error.code
     return JSONResponse({"error": error.message}, status_code=error.status, headers=headers)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -81,25 +81,33 @@ def run(root: Path, command: list[str]) -> int:
             hub = EmbeddedHub(root).start()
         except HubInUse:  # another one was quicker
             hub = None
-    with hub_until_end(hub):
-        try:
-            child = subprocess.Popen(command, env=child_environment(environment(root)))
-        except OSError as error:
-            print(f"fsa hub run: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
-            return 126 if isinstance(error, PermissionError) else 127
-        with _handling(FORWARDED, lambda number, _: _forward(child, number)):
-            status = child.wait()
-    return 128 - status if status < 0 else status
-
-
-@contextmanager
-def hub_until_end(hub: EmbeddedHub | None) -> Iterator[None]:
-    """Stop a server that was started for one command."""
     try:
-        yield
+        status = _supervise(command, child_environment(environment(root)))
+    except OSError as error:
+        print(f"fsa hub run: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
+        return 126 if isinstance(error, PermissionError) else 127
     finally:
         if hub is not None:
             hub.stop()
+    return 128 - status if status < 0 else status
+
+
+def _supervise(command: list[str], variables: dict[str, str]) -> int:
+    """Run `command` to its end, passing on signals, those included that come before it has started."""
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            _forward(child, number)
+
+    with _handling(FORWARDED, pass_on):
+        child = subprocess.Popen(command, env=variables)
+        for number in early:
+            _forward(child, number)
+        return child.wait()
 
 
 def _forward(child: subprocess.Popen[bytes], number: int) -> None:
@@ -117,16 +125,13 @@ def _in_foreground() -> bool:
 
 
 @contextmanager
-def _handling(names: tuple[str, ...], handler: object) -> Iterator[None]:
+def _handling(names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Handle signals in this block; a no-op outside the main thread, which alone may."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        handler(number, frame)
-
-    before = {name: signal.signal(getattr(signal, name), handle) for name in names}
+    before = {name: signal.signal(getattr(signal, name), handler) for name in names}
     try:
         yield
     finally:

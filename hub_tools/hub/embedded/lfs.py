@@ -94,7 +94,7 @@ def check_upload(call: Call) -> int:
 
 def upload(call: Call) -> Answer:
     """Take a whole file, or a part of one, that has just come in; its size and SHA-256 must be those announced."""
-    oid, _, part = _signed(call)
+    oid, size, part = _signed(call)
     blobs, incoming = call.repos.blobs, call.incoming
     assert incoming is not None
     wanted = check_upload(call)
@@ -107,9 +107,10 @@ def upload(call: Call) -> Answer:
     else:
         incoming.close()
         with blobs.lock(oid):
-            folder = _parts_folder(blobs, oid)
-            folder.mkdir(exist_ok=True)
-            os.replace(incoming.path, folder / str(part))
+            if blobs.size(oid) != size:  # else another client has sent it all meanwhile
+                folder = _parts_folder(blobs, oid)
+                folder.mkdir(exist_ok=True)
+                os.replace(incoming.path, folder / str(part))
     return Response(headers={"ETag": f'"{incoming.sha256}"'})
 
 

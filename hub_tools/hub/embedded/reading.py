@@ -176,9 +176,11 @@ def resolve(call: Call) -> Response:
     repo = call.repo(content=True)
     commit_id = repo.resolve(call.parts["revision"])
     entry = repo.entry(commit_id, call.parts["path"])
+    size = call.repos.blobs.size(entry["sha256"])
+    if size != entry["size"]:
+        fault = "missing" if size is None else f"damaged ({size} bytes instead of {entry['size']})"
+        raise HubError(410, f"The content of {call.parts['path']} is {fault} in {call.repos.blobs.folder}.")
     path = call.repos.blobs.path(entry["sha256"])
-    if not path.exists():
-        raise HubError(410, f"The content of {call.parts['path']} is missing from {call.repos.blobs.folder}.")
     headers = {"X-Repo-Commit": commit_id, "Accept-Ranges": "bytes", "Cache-Control": "no-cache"}
     if entry["lfs"]:
         headers |= {"X-Linked-Etag": f'"{entry["sha256"]}"', "X-Linked-Size": str(entry["size"])}

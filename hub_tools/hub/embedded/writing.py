@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from hub_tools.hub.embedded import commits
-from hub_tools.hub.embedded.calls import USER, Answer, Call
+from hub_tools.hub.embedded.calls import USER, Answer, Call, header_text
 from hub_tools.hub.embedded.discussions import commit_event, open_discussion
 from hub_tools.hub.embedded.errors import HubError, bad_request, repo_not_found, revision_not_found
 from hub_tools.hub.embedded.names import RepoKey, ref_name, repo_key
@@ -53,7 +53,7 @@ def create_repo(call: Call) -> Answer:
         if error.status != 409:
             raise
         # `create_repo(exist_ok=True)` reads the address from this very answer.
-        headers = {"X-Error-Message": error.message}
+        headers = {"X-Error-Message": header_text(error.message)}
         return JSONResponse({"error": error.message, "url": url}, status_code=409, headers=headers)
     return {"url": url, "name": key.id, "id": key.id}
 
