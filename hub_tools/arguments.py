@@ -88,7 +88,9 @@ def yaml_flags(path: Path, known: set[str]) -> list[str]:
         if key not in known:
             raise ConfigurationError(f"{path}: key '{key}' is unknown.{nearest(str(key), known)}")
         if isinstance(value, dict):
-            raise ConfigurationError(f"{path}: key '{key}' holds a mapping; recipes are flat: give one value or a list.")
+            raise ConfigurationError(
+                f"{path}: key '{key}' holds a mapping; recipes are flat: give one value or a list."
+            )
         if value is not None:
             flags += [f"--{key}", *(str(item) for item in (value if isinstance(value, list) else [value]))]
     return flags
@@ -115,7 +117,7 @@ def use_hub(hub: str) -> None:
         if urlparse(endpoint).hostname not in LOOPBACK:
             raise ConfigurationError(
                 "hub is 'embedded', but no embedded Hub is in the environment. Run this under `fsa hub run -- …` "
-                "(or after `eval \"$(fsa hub env)\"`), or give `--hub https://huggingface.co` to go to the real one."
+                '(or after `eval "$(fsa hub env)"`), or give `--hub https://huggingface.co` to go to the real one.'
             )
         return
     if urlparse(hub).scheme not in {"http", "https"}:

@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    result = argparse.ArgumentParser(prog="fsa", description="Fine-grained sentiment analysis with distilled students.")
+    result = argparse.ArgumentParser(
+        prog="fsa", description="Fine-grained sentiment analysis with distilled students."
+    )
     commands = result.add_subparsers(dest="command", required=True)
     extracting = commands.add_parser("extract", help="reviews in a file → a table of opinions with quotes")
     extracting.add_argument("reviews", type=Path, help=".csv, .tsv, .jsonl, .parquet or .txt")
@@ -64,7 +66,9 @@ def extract(options: argparse.Namespace) -> int:
 
     texts, column = read_texts(options.reviews, options.column)
     student = load_student(options.student, options.revision)
-    print(f"{len(texts)} texts from column '{column}' of {options.reviews}; student {options.student}.", file=sys.stderr)
+    print(
+        f"{len(texts)} texts from column '{column}' of {options.reviews}; student {options.student}.", file=sys.stderr
+    )
     name = "target" if student.task == "tsa" else "category"
     columns = ["row", name, "polarity", "sentence", "start", "end"]
     with tqdm(texts, unit="text", file=sys.stderr, disable=None) as progress:

@@ -43,7 +43,9 @@ def main() -> None:
 
     benchmark = {config: fsa.build(Path(arguments.data), config) for config in arguments.configs}
     run = run.finish()
-    push_dataset(to_datasets(benchmark), repo_id, card(repo_id, benchmark, arguments, run), private=arguments.private, run=run)
+    push_dataset(
+        to_datasets(benchmark), repo_id, card(repo_id, benchmark, arguments, run), private=arguments.private, run=run
+    )
     print(f"build_benchmark: pushed {repo_id}: {', '.join(benchmark)}.")
 
 
@@ -82,7 +84,9 @@ OFFICIAL = (
     "(arXiv 2412.18552, section 3) evaluates it: SemEval 2014 and 2016 with hard sentences added to the test sets."
 )
 OFFICIAL_SOURCES = [
-    Source("SemEval-2014 Task 4 and SemEval-2016 Task 5", "not stated in the files", "https://aclanthology.org/S14-2004"),
+    Source(
+        "SemEval-2014 Task 4 and SemEval-2016 Task 5", "not stated in the files", "https://aclanthology.org/S14-2004"
+    ),
     Source("FSA-Distillation, `fsa_datasets/w_hard`", "none stated", "https://github.com/HITSZ-HLT/FSA-Distillation"),
 ]
 OFFICIAL_LIMITS = [

@@ -66,7 +66,9 @@ def main() -> None:
             outcome = run_cell(cell, benchmark, inputs[benchmark], settings, store, arguments.publish, state)
             store.prune([other for other in cells if (other.model, other.config) == (cell.model, cell.config)])
         if state.is_main_process and outcome:
-            state.print(f"          test F1 {100 * headline(outcome, cell):.2f}, {outcome['seconds']:.0f} s", flush=True)
+            state.print(
+                f"          test F1 {100 * headline(outcome, cell):.2f}, {outcome['seconds']:.0f} s", flush=True
+            )
 
     if state.is_main_process:
         run = run.finish()
@@ -95,7 +97,13 @@ def resolve_model(reference: str, namespace: str) -> tuple[str, str]:
 
 
 def run_cell(
-    cell: Cell, benchmark: str, revision: str, settings: Finetuning, store: CellStore, publish: list[str], state: PartialState
+    cell: Cell,
+    benchmark: str,
+    revision: str,
+    settings: Finetuning,
+    store: CellStore,
+    publish: list[str],
+    state: PartialState,
 ) -> dict:
     """Fine-tunes and scores one cell; the main process keeps its outcome, and its student if it may be published."""
     data = load_dataset(benchmark, cell.config, revision=revision)
@@ -129,7 +137,12 @@ def headline(outcome: dict, cell: Cell) -> float:
 def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, arguments: Finetune) -> None:
     """Pushes one row per model × config × split × subset × seed, and every prediction."""
     scores, predictions = [], []
-    facts = {"git_revision": run.git_revision, "run": run.digest, "hardware": str(run.hardware), "libraries": str(run.libraries)}
+    facts = {
+        "git_revision": run.git_revision,
+        "run": run.digest,
+        "hardware": str(run.hardware),
+        "libraries": str(run.libraries),
+    }
     for cell in cells:
         outcome = store.outcome(cell)
         shared = {"model": cell.model, "repo_id": cell.repo_id, "revision": cell.revision, "config": cell.config}
@@ -187,8 +200,7 @@ def results_of(label: str, config: str, cells: list[Cell], store: CellStore, sys
     own = [cell for cell in cells if (cell.model, cell.config) == (label, config)]
     rows = [row for cell in own for row in result_rows(store.outcome(cell)["predictions"], cell.task, {})]
     chosen = {
-        subset: [row for row in rows if row["split"] == "test_hard" and row["subset"] == subset]
-        for subset in SUBSETS
+        subset: [row for row in rows if row["split"] == "test_hard" and row["subset"] == subset] for subset in SUBSETS
     }
     return [
         Result(

@@ -131,8 +131,12 @@ def push(repo_id: str, reviews: list[dict], replies: list[dict], arguments: Labe
             kind="replies",
             title=f"Replies of {', '.join(names)}",
             configs={name: {split: len(rows) for split, rows in splits.items()} for name, splits in tables.items()},
-            sources=[Source("the reviews' publishers", "their own terms; not for redistribution", note="Keep it private.")],
-            teachers=[Teacher(name, is_llm=name != "lexicon", revision=replies[0]["teacher_revision"]) for name in names],
+            sources=[
+                Source("the reviews' publishers", "their own terms; not for redistribution", note="Keep it private.")
+            ],
+            teachers=[
+                Teacher(name, is_llm=name != "lexicon", revision=replies[0]["teacher_revision"]) for name in names
+            ],
             run=run,
         )
     )

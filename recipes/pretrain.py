@@ -31,13 +31,17 @@ class Pretrain:
     private: bool = field(default=True, metadata={"help": "who may see the student"})
     runs: str = field(default="build/runs", metadata={"help": "folder for checkpoints"})
     corpus_configs: list[str] = field(default_factory=list, metadata={"help": "teacher-domain-prompt; none: all"})
-    student: str = field(default="", metadata={"help": "Hub id of a seq2seq checkpoint (@revision); '': fresh weights"})
+    student: str = field(
+        default="", metadata={"help": "Hub id of a seq2seq checkpoint (@revision); '': fresh weights"}
+    )
     vocab_size: int = field(default=6000, metadata={"help": "fresh student: pieces of its tokenizer"})
     d_model: int = field(default=128, metadata={"help": "fresh student: width"})
     d_ff: int = field(default=512, metadata={"help": "fresh student: width of the feed-forward layers"})
     num_layers: int = field(default=2, metadata={"help": "fresh student: layers on either side"})
     num_heads: int = field(default=4, metadata={"help": "fresh student: attention heads"})
-    dropout_rate: float = field(default=0.1, metadata={"help": "fresh student: dropout; its random numbers cost on CPUs"})
+    dropout_rate: float = field(
+        default=0.1, metadata={"help": "fresh student: dropout; its random numbers cost on CPUs"}
+    )
     max_input: int = field(default=128, metadata={"help": "tokens of a review that are read"})
     max_target: int = field(default=400, metadata={"help": "tokens of a reply that are learned"})
     epochs: float = field(default=10.0, metadata={"help": "passes over the corpus"})
@@ -56,8 +60,13 @@ class Pretrain:
 def main() -> None:
     arguments = parse_arguments(Pretrain)
     accelerator = Accelerator(mixed_precision="bf16" if not Accelerator().device.type == "cpu" else "no")
-    repo_id, corpus = f"{arguments.namespace}/{arguments.name}", f"{arguments.namespace}/sentiment-understanding-corpus"
-    run = start_run("pretrain", asdict(arguments), {corpus: resolve_input(corpus, "dataset"), **student_input(arguments)})
+    repo_id, corpus = (
+        f"{arguments.namespace}/{arguments.name}",
+        f"{arguments.namespace}/sentiment-understanding-corpus",
+    )
+    run = start_run(
+        "pretrain", asdict(arguments), {corpus: resolve_input(corpus, "dataset"), **student_input(arguments)}
+    )
     if find_finished_run(repo_id, "model", run.digest):
         accelerator.print(f"pretrain: {repo_id} was pretrained by this very run; reused.")
         return
@@ -71,7 +80,9 @@ def main() -> None:
     training, validation = hold_out(pairs, arguments.validation_pairs, arguments.seed)
     encoded, cost = encode_pairs(training, tokenizer, arguments.max_input, arguments.max_target)
     held_out, _ = encode_pairs(validation, tokenizer, arguments.max_input, arguments.max_target)
-    model, log = pretrain(model, encoded, held_out, settings(arguments, len(encoded)), accelerator, folder / "checkpoints")
+    model, log = pretrain(
+        model, encoded, held_out, settings(arguments, len(encoded)), accelerator, folder / "checkpoints"
+    )
 
     if accelerator.is_main_process:
         save_student(model, tokenizer, folder / "student")
@@ -79,7 +90,9 @@ def main() -> None:
         draw_losses(curves, folder / "student" / "loss.png", f"{arguments.name}: {len(encoded)} pairs")
         facts = model_facts(repo_id, arguments, run.finish(), pairs, log, cost, model.num_parameters())
         push_model(folder / "student", repo_id, card=model_card(facts), private=arguments.private, run=facts.run)
-        print(f"pretrain: pushed {repo_id}: validation loss {log.validation[-1][1] if log.validation else math.nan:.4f}.")
+        print(
+            f"pretrain: pushed {repo_id}: validation loss {log.validation[-1][1] if log.validation else math.nan:.4f}."
+        )
     accelerator.end_training()
 
 
@@ -140,7 +153,9 @@ def push_start(pairs: list[dict], repo_id: str, folder: Path, arguments: Pretrai
     tag_revision(repo_id, "step-0", commit, "model")
 
 
-def model_facts(repo_id: str, arguments: Pretrain, run: Run, pairs: list[dict], log, cost: dict, parameters: int) -> ModelFacts:
+def model_facts(
+    repo_id: str, arguments: Pretrain, run: Run, pairs: list[dict], log, cost: dict, parameters: int
+) -> ModelFacts:
     """What the card tells of this run."""
     teachers = sorted({pair["teacher"] for pair in pairs})
     return ModelFacts(
@@ -151,14 +166,19 @@ def model_facts(repo_id: str, arguments: Pretrain, run: Run, pairs: list[dict], 
         base_model=arguments.student.partition("@")[0] or None,
         datasets=[f"{arguments.namespace}/sentiment-understanding-corpus"],
         teachers=[Teacher(name, is_llm=name != "lexicon") for name in teachers],
-        hyperparameters={key: value for key, value in run.config.items() if key not in {"hub", "private", "runs"}} | cost,
+        hyperparameters={key: value for key, value in run.config.items() if key not in {"hub", "private", "runs"}}
+        | cost,
         parameters=parameters,
         pairs=len(pairs),
         tokens=log.input_tokens + log.target_tokens,
         losses={
             "training, first step": log.losses[0][1],
             "training, last step": log.losses[-1][1],
-            **({"validation, first": log.validation[0][1], "validation, last": log.validation[-1][1]} if log.validation else {}),
+            **(
+                {"validation, first": log.validation[0][1], "validation, last": log.validation[-1][1]}
+                if log.validation
+                else {}
+            ),
         },
         run=run,
     )

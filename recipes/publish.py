@@ -24,7 +24,9 @@ HERE = Path(__file__).resolve().parents[1]
 @dataclass
 class Publish:
     namespace: str = field(metadata={"help": "user or organisation that owns the Spaces"})
-    students: list[str] = field(metadata={"help": "repos of fine-tuned students for the demo, the first is its default"})
+    students: list[str] = field(
+        metadata={"help": "repos of fine-tuned students for the demo, the first is its default"}
+    )
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "who may see the Spaces"})
 

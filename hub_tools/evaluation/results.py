@@ -127,7 +127,9 @@ def draw_scores(summary: Sequence[Mapping], path: Path, title: str, split: str =
     chosen = [row for row in summary if row["split"] == split and row["config"] != "mean"]
     configs = list(dict.fromkeys(row["config"] for row in chosen))
     models = list(dict.fromkeys(row["model"] for row in chosen))
-    figure, axes = pyplot.subplots(1, len(configs), figsize=(1.2 + 2.9 * len(configs), 3.4), sharey=True, squeeze=False)
+    figure, axes = pyplot.subplots(
+        1, len(configs), figsize=(1.2 + 2.9 * len(configs), 3.4), sharey=True, squeeze=False
+    )
     colours = ["#9aa5b1", "#2563eb", "#d97706", "#059669"]
     width = 0.8 / max(1, len(models))
     for axis, config in zip(axes[0], configs, strict=True):
@@ -158,7 +160,9 @@ def draw_losses(curves: Mapping[str, Sequence[Sequence[float]]], path: Path, tit
     figure, axis = pyplot.subplots(figsize=(6, 3.2))
     for (name, points), colour in zip(curves.items(), ("#9aa5b1", "#2563eb", "#d97706"), strict=False):
         marker = "o" if len(points) < 30 else None
-        axis.plot([p[0] for p in points], [p[1] for p in points], label=name, color=colour, marker=marker, linewidth=1.2)
+        axis.plot(
+            [p[0] for p in points], [p[1] for p in points], label=name, color=colour, marker=marker, linewidth=1.2
+        )
     axis.set_xlabel("optimiser step")
     axis.set_ylabel("nats per target token")
     axis.set_title(title, fontsize=11)

@@ -194,7 +194,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         language=facts.language,
         license=facts.licence,
         pretty_name=facts.title,
-        size_categories=_size_category(sum(sum(splits.values()) for splits in facts.configs.values())),
+        size_categories=[_size_category(sum(sum(splits.values()) for splits in facts.configs.values()))],
         task_categories=["text-generation"] if facts.kind in ("benchmark", "corpus") else None,
         tags=["sentiment-analysis", "aspect-based-sentiment-analysis", *(["synthetic"] if facts.teachers else [])],
     )

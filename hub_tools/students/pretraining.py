@@ -9,6 +9,7 @@ import math
 import os
 import random
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -201,7 +202,12 @@ def pretrain(
         logger.info("Going on from %s (step %d of %d).", folder, start, settings.steps)
     wrapped = accelerator.prepare_model(model)
     bar = tqdm(
-        total=settings.steps, initial=start, desc="pretrain", unit="step", disable=not accelerator.is_main_process
+        total=settings.steps,
+        initial=start,
+        desc="pretrain",
+        unit="step",
+        disable=not accelerator.is_main_process,
+        mininterval=0.5 if sys.stderr.isatty() else 15,  # a log file need not hold every step
     )
     began, counted, launched = time.time() - log.seconds, log.target_tokens, time.time()
     for step in range(start, settings.steps):
