@@ -76,7 +76,7 @@ def load_student(repo_or_folder: str, revision: str | None = None) -> Student:
         model = AutoModelForSeq2SeqLM.from_pretrained(repo_or_folder, revision=revision, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(repo_or_folder, revision=revision)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise StudentError(
             f"could not load the student {where}: {reason} Check the name, HF_ENDPOINT, and HF_TOKEN if it is private"
         ) from error
