@@ -21,57 +21,13 @@ from typing import Any
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from .columns import COLUMNS
 from .runs import Run
 
 
-KINDS = ("benchmark", "replies", "corpus", "results")
+KINDS = tuple(COLUMNS)
 RULES = {"f1": "paper", "strict_f1": "strict"}
 SUBSETS = ("all", "implicit", "multiple")
-
-PAIR_COLUMNS = {
-    "pair_id": "digest of the pair",
-    "review_id": "the review it comes from",
-    "domain": "restaurant, laptop, …",
-    "rating": "stars the reviewer gave, 1–5, or null",
-    "prompt": "`analysis` (the teacher names targets, aspects, sentiments, reasons) or `rewriting` (it retells the"
-    " review with feelings made explicit)",
-    "teacher": "who wrote the target",
-    "input": "what the student reads: the review",
-    "target": "what the student learns to write: the teacher's text",
-}
-COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "benchmark": {
-        "id": "configuration, split and position in the source file",
-        "sentence": "one sentence of a review",
-        "opinions": "list of `target` (null: not in the words), `start`, `end` (characters), `category`, `polarity`,"
-        " `opinion_words` (null: not annotated; empty: the opinion is implied)",
-        "text": "the gold opinions in the text form that students write and the metric reads",
-        "hard": "from the additional hard test set",
-        "implicit": "some opinion has no opinion words",
-        "multiple": "the sentence holds more than one polarity",
-    },
-    "replies": {
-        "request_id": "digest of all that decides the reply: prompts, review, teacher and revision, sampling",
-        "review_id": "the review that was asked about",
-        "prompt": "`analysis` or `rewriting`",
-        "teacher": "who replied",
-        "teacher_revision": "the revision of the teacher",
-        "sampling": "sampling parameters, as JSON",
-        "reply": "the reply as it came, unparsed",
-        "finish_reason": "`stop`, or `length` if it was cut off",
-        "prompt_tokens": "tokens read",
-        "completion_tokens": "tokens written",
-    },
-    "corpus": PAIR_COLUMNS,
-    "results": {
-        "model": "the student that was fine-tuned and scored",
-        "config": "configuration of the benchmark",
-        "subset": "`all`, `implicit` or `multiple`",
-        "seed": "seed of the fine-tuning",
-        "precision, recall, f1": "by the paper's rule: malformed and invented items are dropped before counting",
-        "strict_f1": "sets per sentence; malformed, invented and wrong items are false positives",
-    },
-}
 
 
 @dataclass(frozen=True)
