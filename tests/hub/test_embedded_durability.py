@@ -74,7 +74,10 @@ def test_a_kill_during_commits_leaves_the_repo_whole(tmp_path: Path, monkeypatch
             arguments = (client(root), start, acknowledged)
             writer = threading.Thread(target=commit_until_it_dies, args=arguments)
             writer.start()
-            time.sleep(chance.uniform(0.05, 0.5))
+            known = len(acknowledged)
+            while len(acknowledged) < known + 2 and writer.is_alive():
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.1))
             process.send_signal(signal.SIGKILL)
             writer.join()
         with server(root):
@@ -87,7 +90,7 @@ def test_a_kill_during_commits_leaves_the_repo_whole(tmp_path: Path, monkeypatch
                 assert {path: (folder / path).read_bytes() for path in contents(newest)} == contents(newest)
             written = {int(title) for title in titles if title.isdecimal()}
             assert set(acknowledged[1:]) <= written
-    assert len(acknowledged) > 6, "the server was always killed before it had acknowledged a commit"
+    assert len(acknowledged) > 12, "the server was killed before it had acknowledged commits"
 
 
 def test_a_restart_keeps_everything_on_the_same_port(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ class App:
         if found.access == "token":
             call.require_token()
         if found.body == "disk":
-            limit = lfs.check_upload(call) if found.access == "signed" else COMMIT_LIMIT
-            with self.repos.blobs.receive(limit) as call.incoming:
+            place = lfs.receive(call) if found.access == "signed" else self.repos.blobs.receive(COMMIT_LIMIT)
+            with place as call.incoming:
                 async for piece in request.stream():
                     call.incoming.write(piece)
                 call.incoming.flush()

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,12 +40,14 @@ def checked_sha256(value: object) -> str:
 class Incoming:
     """A file on its way in: written piece by piece to a temporary place, hashed as it comes."""
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, offset: int | None = None) -> None:
+        """Open `path` for up to `limit` bytes, or for a part of a larger file, which is not hashed, at `offset`."""
         self.path = path
         self.limit = limit
         self.size = 0
-        self._hash = hashlib.sha256()
-        self._file = path.open("wb")
+        self._hash = hashlib.sha256() if offset is None else None
+        self._file = path.open("wb" if offset is None else "r+b")
+        self._file.seek(offset or 0)
 
     def write(self, piece: bytes) -> None:
         """Append `piece`; raises HubError 413 beyond the limit."""
@@ -55,7 +56,8 @@ class Incoming:
             error = bad_request(f"The upload is larger than the {self.limit} bytes announced or allowed.")
             error.status = 413
             raise error
-        self._hash.update(piece)
+        if self._hash is not None:
+            self._hash.update(piece)
         self._file.write(piece)
 
     def flush(self) -> None:
@@ -74,6 +76,7 @@ class Incoming:
     @property
     def sha256(self) -> str:
         """The SHA-256 of what came so far."""
+        assert self._hash is not None
         return self._hash.hexdigest()
 
 
@@ -85,11 +88,6 @@ class Blobs:
         self.incoming_folder = root / "incoming"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.incoming_folder.mkdir(parents=True, exist_ok=True)
-        self._locks: dict[str, threading.Lock] = {}
-
-    def lock(self, sha256: str) -> threading.Lock:
-        """Return the lock of one content, for uploads that come in parts."""
-        return self._locks.setdefault(sha256, threading.Lock())
 
     def path(self, sha256: str) -> Path:
         """Return where the blob lies, or would."""
@@ -117,6 +115,16 @@ class Blobs:
         finally:
             incoming.close()
             incoming.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def receive_part(self, path: Path, offset: int, limit: int) -> Iterator[Incoming]:
+        """Yield a place to write a part of a large file to: all parts go to one file, so none is copied later."""
+        path.touch()
+        incoming = Incoming(path, limit, offset)
+        try:
+            yield incoming
+        finally:
+            incoming.close()
 
     def keep(self, incoming: Incoming) -> str:
         """Move a file that has come whole into the store and return its SHA-256."""

@@ -3,15 +3,17 @@
 import hashlib
 import hmac
 import os
-import shutil
+import re
+import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from hub_tools.hub.embedded.blobs import CHUNK, Blobs, checked_sha256
+from hub_tools.hub.embedded.blobs import Blobs, Incoming, checked_sha256
 from hub_tools.hub.embedded.calls import Answer, Call
 from hub_tools.hub.embedded.errors import HubError, bad_request
 
@@ -19,18 +21,35 @@ from hub_tools.hub.embedded.errors import HubError, bad_request
 PART_BYTES = 16 << 20
 VALID_SECONDS = 24 * 3600
 MAX_BYTES = 1 << 40
+COMPLETING = threading.Lock()
+PART, NONCE = re.compile(r"-1|[0-9]{1,8}"), re.compile(r"[0-9a-f]{16}")
 
 
-def signature(secret: bytes, oid: str, size: int, part: int, expires: int) -> str:
-    """Sign one upload address; `part` is 0 for a whole file, 1… for parts, -1 for the completion of a multipart."""
-    return hmac.new(secret, f"{oid}:{size}:{part}:{expires}".encode(), hashlib.sha256).hexdigest()
+class Upload(NamedTuple):
+    """What an upload address is signed for.
 
+    `part` is 0 for a whole file, 1… for parts, -1 for the completion of a multipart. `nonce` keeps the parts of
+    clients that send the same file at the same time apart.
+    """
 
-def _address(call: Call, oid: str, size: int, part: int) -> str:
-    expires = int(time.time()) + VALID_SECONDS
-    query = {"size": size, "part": part, "expires": expires}
-    query["signature"] = signature(call.secret, oid, size, part, expires)
-    return f"{call.base_url}/lfs/{oid}?{urlencode(query)}"
+    oid: str
+    size: int
+    part: int
+    nonce: str
+    expires: int
+
+    def signature(self, secret: bytes) -> str:
+        """Return what proves that this Hub gave the address out."""
+        return hmac.new(secret, ":".join(map(str, self)).encode(), hashlib.sha256).hexdigest()
+
+    def address(self, call: Call) -> str:
+        """Return the address, which needs no token: clients send none with uploads."""
+        query = self._asdict() | {"signature": self.signature(call.secret)}
+        return f"{call.base_url}/lfs/{query.pop('oid')}?{urlencode(query)}"
+
+    def parts_path(self, blobs: Blobs) -> Path:
+        """Return where the parts of this upload come together."""
+        return blobs.incoming_folder / f"parts-{self.oid}-{self.nonce}"
 
 
 def batch(call: Call) -> Answer:
@@ -54,11 +73,12 @@ def batch(call: Call) -> Answer:
 
 
 def _upload_action(call: Call, oid: str, size: int) -> dict[str, Any]:
+    whole = Upload(oid, size, 0, os.urandom(8).hex(), int(time.time()) + VALID_SECONDS)
     if size <= PART_BYTES:
-        return {"href": _address(call, oid, size, 0), "header": {}}
+        return {"href": whole.address(call), "header": {}}
     parts = range(1, -(-size // PART_BYTES) + 1)
-    header = {"chunk_size": str(PART_BYTES)} | {str(part): _address(call, oid, size, part) for part in parts}
-    return {"href": _address(call, oid, size, -1), "header": header}
+    addresses = {str(part): whole._replace(part=part).address(call) for part in parts}
+    return {"href": whole._replace(part=-1).address(call), "header": {"chunk_size": str(PART_BYTES)} | addresses}
 
 
 def verify(call: Call) -> Answer:
@@ -71,85 +91,67 @@ def verify(call: Call) -> Answer:
     return None
 
 
-def _signed(call: Call) -> tuple[str, int, int]:
-    oid = checked_sha256(call.parts["oid"])
-    size, expires = call.number("size", 0, MAX_BYTES), call.number("expires", 0, 1 << 40)
-    text = call.first("part")
-    part = int(text) if text.removeprefix("-").isdecimal() and len(text) < 10 else 0
-    expected = signature(call.secret, oid, size, part, expires)
-    if not hmac.compare_digest(expected.encode(), call.first("signature").encode()) or expires < time.time():
-        raise HubError(
-            403, "The upload address is not signed by this Hub, or has expired: ask the batch endpoint again."
-        )
-    return oid, size, part
+def _signed(call: Call) -> Upload:
+    nonce, text = call.first("nonce"), call.first("part")
+    found = Upload(
+        checked_sha256(call.parts["oid"]),
+        call.number("size", 0, MAX_BYTES),
+        int(text) if PART.fullmatch(text) else 0,
+        nonce if NONCE.fullmatch(nonce) else "",
+        call.number("expires", 0, 1 << 40),
+    )
+    expected = found.signature(call.secret).encode()
+    if not hmac.compare_digest(expected, call.first("signature").encode()) or found.expires < time.time():
+        raise HubError(403, "The upload address is not signed by this Hub, or expired: ask the batch endpoint again.")
+    return found
 
 
-def check_upload(call: Call) -> int:
-    """Return how many bytes may come to a signed address; raises HubError 403 if it is not signed."""
-    _, size, part = _signed(call)
-    if part < 1:
-        return size
-    return min(PART_BYTES, size - (part - 1) * PART_BYTES)
+def receive(call: Call) -> AbstractContextManager[Incoming]:
+    """Return the place for the body of a signed upload: a file of its own, or a part of one.
+
+    Raises:
+        HubError: 403, if the address is not signed.
+    """
+    upload = _signed(call)
+    blobs = call.repos.blobs
+    if upload.part < 1:
+        return blobs.receive(upload.size)
+    offset = (upload.part - 1) * PART_BYTES
+    return blobs.receive_part(upload.parts_path(blobs), offset, min(PART_BYTES, upload.size - offset))
 
 
 def upload(call: Call) -> Answer:
-    """Take a whole file, or a part of one, that has just come in; its size and SHA-256 must be those announced."""
-    oid, size, part = _signed(call)
-    blobs, incoming = call.repos.blobs, call.incoming
+    """Take a whole file, or a part of one, that has just come in; a whole file must have the SHA-256 announced."""
+    signed, incoming = _signed(call), call.incoming
     assert incoming is not None
-    wanted = check_upload(call)
-    if incoming.size != wanted:
-        raise bad_request(f"{incoming.size} bytes came, {wanted} were announced.")
-    if part == 0:
-        if incoming.sha256 != oid:
-            raise bad_request(f"The content that came has the sha256 {incoming.sha256}, not {oid}.")
-        blobs.keep(incoming)
-    else:
-        incoming.close()
-        with blobs.lock(oid):
-            if blobs.size(oid) != size:  # else another client has sent it all meanwhile
-                folder = _parts_folder(blobs, oid)
-                folder.mkdir(exist_ok=True)
-                os.replace(incoming.path, folder / str(part))
-    return Response(headers={"ETag": f'"{incoming.sha256}"'})
-
-
-def _parts_folder(blobs: Blobs, oid: str) -> Path:
-    return blobs.incoming_folder / f"parts-{oid}"
+    if incoming.size != incoming.limit:
+        raise bad_request(f"{incoming.size} bytes came, {incoming.limit} were announced.")
+    if signed.part < 1:
+        if incoming.sha256 != signed.oid:
+            raise bad_request(f"The content that came has the sha256 {incoming.sha256}, not {signed.oid}.")
+        call.repos.blobs.keep(incoming)
+    return Response(headers={"ETag": f'"{signed.oid[:32]}-{signed.part}"'})
 
 
 def complete(call: Call) -> Answer:
-    """Join the parts of a multipart upload, checking the whole."""
-    oid, size, _ = _signed(call)
-    blobs = call.repos.blobs
-    with blobs.lock(oid):
-        # It may be here already: the call is repeated when its answer was lost, or two clients send the same file.
-        if blobs.size(oid) != size:
-            _join(blobs, oid, size)
+    """Take a file whose parts have come, if the whole has the size and the SHA-256 announced."""
+    signed = _signed(call)
+    blobs, path = call.repos.blobs, signed.parts_path(call.repos.blobs)
+    with COMPLETING:
+        if blobs.size(signed.oid) == signed.size:  # another client sent it, or the answer to the first call was lost
+            path.unlink(missing_ok=True)
+        else:
+            _check_and_adopt(blobs, path, signed)
     return None
 
 
-def _join(blobs: Blobs, oid: str, size: int) -> None:
-    folder = _parts_folder(blobs, oid)
-    parts = [folder / str(part) for part in range(1, -(-size // PART_BYTES) + 1)]
-    missing = [part.name for part in parts if not part.is_file()]
-    if missing:
-        raise bad_request(f"Parts of {oid} have not come: {', '.join(missing[:10])}. Upload the file again.")
-    digest = hashlib.sha256()
-    whole = parts[0]  # the first part grows; each further part is gone once it is copied
-    with whole.open("r+b") as target:
-        while piece := target.read(CHUNK):
-            digest.update(piece)
-        for part in parts[1:]:
-            with part.open("rb") as source:
-                while piece := source.read(CHUNK):
-                    digest.update(piece)
-                    target.write(piece)
-            part.unlink()
-        target.flush()
-        os.fsync(target.fileno())
-    if digest.hexdigest() == oid:
-        blobs.adopt(whole, oid)
-    shutil.rmtree(folder, ignore_errors=True)
-    if digest.hexdigest() != oid:
-        raise bad_request(f"The content that came has the sha256 {digest.hexdigest()}, not {oid}.")
+def _check_and_adopt(blobs: Blobs, path: Path, signed: Upload) -> None:
+    if not path.is_file():
+        raise bad_request(f"No part of {signed.oid} has come: upload the file again.")
+    with path.open("r+b") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    if found != signed.oid or path.stat().st_size != signed.size:
+        path.unlink()
+        raise bad_request(f"The parts that came have the sha256 {found}, not {signed.oid}: upload the file again.")
+    blobs.adopt(path, signed.oid)
