@@ -1,30 +1,35 @@
 # Two commands on a fresh machine: `make demo` (the whole way, on the embedded Hub) and `make test`.
-# Each sets up its own .venv. `make demo RECIPE=real DATA=<folder>` does the same on the official files.
+# Each sets up its own .venv. `make demo RECIPE=real DATA=<folder>` goes the same way on the official files.
 PYTHON ?= python3
 RECIPE ?= demo
 DEVICE ?= cpu
+THREADS ?= $(shell nproc)
 BIN := .venv/bin
+BUILD := build/$(RECIPE)
 export PYTHONPATH := $(CURDIR)
-# Bars of our own are enough
+# One bar a stage, our own
 export HF_DATASETS_DISABLE_PROGRESS_BARS := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
+export TOKENIZERS_PARALLELISM := false
 
-.venv/.installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0   # first: elsewhere resolved, it may bring CUDA
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	touch $@
+.PHONY: install test quality style copies demo space hub clean-demo
 
-.PHONY: install test quality style copies
 install: .venv/.installed
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0   # before what would choose a larger build
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 quality: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m hub_tools.hub.copies --check
+	$(BIN)/python -m pytest tests/test_import_direction.py
 
 style: install
 	$(BIN)/ruff format .
@@ -33,31 +38,35 @@ style: install
 copies: install
 	$(BIN)/python -m hub_tools.hub.copies
 
-# --- The whole way, stage by stage -------------------------------------------------------------------------------
+# --- The whole way. A stage is a script, a YAML and a target of one name: `make pretrain RECIPE=paper DEVICE=gpu` ---
 STAGES := build_benchmark label_reviews build_corpus pretrain finetune report publish
-HOME_OF_RUN := build/$(RECIPE)
-HUB := $(BIN)/fsa hub run --root $(HOME_OF_RUN)/hub --
-THREADS ?= $(shell nproc)
-LAUNCH := $(BIN)/accelerate launch --quiet --num_cpu_threads_per_process $(THREADS) --config_file recipes/configs/accelerate/$(DEVICE).yaml
-STUDENTS := $(RECIPE)/t5-sentiment-$(RECIPE)-tsa-rest14,$(RECIPE)/t5-sentiment-$(RECIPE)-asa-rest16
+ON_HUB := $(BIN)/fsa hub run --root $(BUILD)/hub --
+LAUNCH := $(BIN)/accelerate launch --quiet --num_cpu_threads_per_process $(THREADS) \
+	--config_file recipes/configs/accelerate/$(DEVICE).yaml
+OVERRIDES = $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(ARGS)
+STUDENT := $(RECIPE)/t5-sentiment-$(RECIPE)-tsa-rest14
 
-.PHONY: demo clean-demo space $(STAGES)
-demo: install
-	@if [ "$(RECIPE)" = demo ]; then $(BIN)/python -m hub_tools.reviews.sample $(HOME_OF_RUN)/data; fi
-	@$(HUB) $(MAKE) --no-print-directory $(STAGES)
-	@echo; echo "What next:"
-	@echo "  make space RECIPE=$(RECIPE)           the students in your browser"
-	@echo "  .venv/bin/fsa hub run --root $(HOME_OF_RUN)/hub -- .venv/bin/fsa extract reviews.csv --student $(firstword $(subst $(comma), ,$(STUDENTS)))"
-	@echo "  .venv/bin/fsa hub serve --root $(HOME_OF_RUN)/hub      everything above, for any Hub client"
-
-comma := ,
-$(STAGES):
+.PHONY: $(STAGES)
+$(STAGES): install
 	@for config in recipes/configs/$(RECIPE)/$@*.yaml; do \
-		$(LAUNCH) recipes/$@.py $$config $(if $(DATA),$(if $(filter build_benchmark label_reviews,$@),--data $(DATA))) || exit 1; \
+		$(LAUNCH) recipes/$@.py $$config $(if $(DATA),$(if $(filter build_benchmark label_reviews,$@),--data $(DATA))) \
+			$(OVERRIDES) || exit 1; \
 	done
 
+demo: install
+	@if [ "$(RECIPE)" = demo ]; then $(BIN)/python -m hub_tools.reviews.sample $(BUILD)/data; fi
+	@$(ON_HUB) $(MAKE) --no-print-directory $(STAGES)
+	@echo
+	@echo "Everything is on the embedded Hub in $(BUILD)/hub; tables and plots are in $(BUILD)/runs/report. What next:"
+	@echo "  make space RECIPE=$(RECIPE)      # the students, in your browser"
+	@echo "  $(ON_HUB) $(BIN)/fsa extract reviews.csv --student $(STUDENT)"
+	@echo "  make hub RECIPE=$(RECIPE)        # serve it, for hf, load_dataset, from_pretrained, evaluate.load"
+
 space: install
-	FSA_STUDENT=$(STUDENTS) $(HUB) $(BIN)/python spaces/t5_sentiment/app.py
+	@FSA_STUDENT=$(STUDENT),$(subst tsa-rest14,asa-rest16,$(STUDENT)) $(ON_HUB) $(BIN)/python spaces/t5_sentiment/app.py
+
+hub: install
+	@$(BIN)/fsa hub serve --root $(BUILD)/hub
 
 clean-demo:
 	rm -rf build/demo

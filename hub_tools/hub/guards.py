@@ -1,4 +1,4 @@
-"""What must never be pushed, and where to: checked before anything leaves this machine."""
+"""What must never be pushed: checked before anything leaves this machine."""
 
 from __future__ import annotations
 
@@ -9,37 +9,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants
-
 from .errors import PushError
 from .runs import TOKEN
 
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib")
-
-
-def refuse_accidental_push(hub: str) -> None:
-    """Check that the Hub the clients talk to is the one the recipe names.
-
-    Args:
-        hub: "embedded" (any Hub on loopback), or the URL of a Hub.
-
-    Raises:
-        PushError: if HF_ENDPOINT points elsewhere.
-    """
-    endpoint = constants.ENDPOINT
-    if hub == "embedded" and not is_loopback(endpoint):
-        raise PushError(
-            f"this run is meant for the embedded Hub, but the clients talk to {endpoint}. Either run it on the"
-            " embedded Hub with `fsa hub run -- <command>`, or say that you mean the real one with"
-            " `--hub https://huggingface.co`"
-        )
-    if hub != "embedded" and hub.rstrip("/") != endpoint.rstrip("/"):
-        raise PushError(
-            f"this run is meant for {hub}, but the clients talk to {endpoint}. Set HF_ENDPOINT={hub.rstrip('/')}"
-            " before Python starts (or unset it for https://huggingface.co); for the embedded Hub use"
-            " `fsa hub run -- <command>` with `--hub embedded`"
-        )
 
 
 def is_loopback(endpoint: str) -> bool:

@@ -26,12 +26,12 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError
 
 from .errors import PushError, explained
-from .guards import is_loopback, matches, refuse_accidental_push, refuse_pickles, refuse_tokens
+from .guards import is_loopback, matches, refuse_pickles, refuse_tokens
 from .runs import RUN_FILE, Run
 
 
 __all__ = [
-    "PushError", "push_dataset", "push_model", "push_report", "push_space", "refuse_accidental_push", "tag_revision",
+    "PushError", "push_dataset", "push_model", "push_report", "push_space", "tag_revision",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)

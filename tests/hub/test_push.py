@@ -10,7 +10,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hub_tools.hub import push
 from hub_tools.hub.guards import is_loopback
-from hub_tools.hub.push import PushError, push_dataset, push_model, push_space, refuse_accidental_push, tag_revision
+from hub_tools.hub.push import PushError, push_dataset, push_model, push_space, tag_revision
 from hub_tools.hub.runs import Run, find_finished_run, resolve_input, start_run
 from tests.tiny_models import save_tiny_student
 
@@ -236,17 +236,6 @@ def test_a_hub_that_is_not_there_is_explained(repo_id, folder, monkeypatch):
 def test_a_repo_id_that_is_none_is_explained(folder):
     with pytest.raises(PushError, match="Repo id"):
         push_model(folder, "not/a/repo", card=CARD)
-
-
-def test_only_the_hub_that_was_named_is_pushed_to(hub, monkeypatch):
-    refuse_accidental_push("embedded")
-    refuse_accidental_push(hub.endpoint + "/")
-    with pytest.raises(PushError, match=r"meant for https://huggingface.co, but the clients talk to http://127"):
-        refuse_accidental_push("https://huggingface.co")
-    monkeypatch.setattr(constants, "ENDPOINT", "https://huggingface.co")
-    refuse_accidental_push("https://huggingface.co")
-    with pytest.raises(PushError, match=r"fsa hub run -- <command>.*--hub https://huggingface.co"):
-        refuse_accidental_push("embedded")
 
 
 @pytest.mark.parametrize(
