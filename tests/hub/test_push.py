@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from datasets import Dataset, Features, List, Value, get_dataset_config_names, load_dataset
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import HfApi, hf_hub_download
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hub_tools.hub import push
