@@ -73,6 +73,13 @@ def test_run_hides_the_users_own_hub_settings(root: Path, monkeypatch: pytest.Mo
     assert run(root, [sys.executable, "-c", program]) == 0
 
 
+def test_logging_out_in_its_hf_home_does_not_lock_the_user_out(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with EmbeddedHub(root) as hub:
+        (root / "hf_home" / "token").unlink()
+        assert run(root, WHOAMI) == 0  # a new token is made where the clients look for it
+        assert capfd.readouterr().out == f"local {hub.endpoint}\n"
+
+
 def test_serve_prints_its_address_and_stops_on_ctrl_c(root: Path) -> None:
     process = subprocess.Popen([*MODULE, "serve", "--root", str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -1,6 +1,7 @@
 """The ASGI application: checks a request, takes its body, calls the handler, and answers errors as the Hub does."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
 from urllib.parse import parse_qs, unquote
@@ -26,10 +27,13 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 @dataclass
 class App:
-    """The application over one store. `token` is the only one that opens anything."""
+    """The application over one store; `token` returns the only token that opens anything, or None if there is none.
+
+    `secret` signs upload addresses. What is signed does not outlive the process, and neither do half-sent uploads.
+    """
 
     repos: Repos
-    token: str
+    token: Callable[[], str | None]
     secret: bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +99,8 @@ class App:
         if authorization is None:
             return False
         kind, _, token = authorization.partition(" ")
-        if kind.lower() != "bearer" or not compare_digest(token.strip().encode(), self.token.encode()):
+        valid = self.token()
+        if kind.lower() != "bearer" or not valid or not compare_digest(token.strip().encode(), valid.encode()):
             raise HubError(401, "Invalid credentials in Authorization header")
         return True
 

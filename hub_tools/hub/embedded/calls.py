@@ -13,7 +13,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from hub_tools.hub.embedded.blobs import Incoming
 from hub_tools.hub.embedded.errors import HubError, bad_request, gated, repo_not_found
 from hub_tools.hub.embedded.names import repo_key
-from hub_tools.hub.embedded.repos import Repo, Repos
+from hub_tools.hub.embedded.repo import Repo
+from hub_tools.hub.embedded.repos import Repos
 
 
 USER = "local"

@@ -13,7 +13,7 @@ from hub_tools.hub.embedded.blobs import Blobs, checked_sha256, git_blob_id, lfs
 from hub_tools.hub.embedded.discussions import commit_event
 from hub_tools.hub.embedded.errors import HubError, bad_request
 from hub_tools.hub.embedded.names import file_path
-from hub_tools.hub.embedded.repos import Entry, Repo, Tree
+from hub_tools.hub.embedded.repo import Entry, Repo, Tree
 
 
 # `Dataset.push_to_hub` deletes its temporary Parquet files once they are pre-uploaded: these must never be "regular".

@@ -6,7 +6,7 @@ from typing import Any
 
 from hub_tools.hub.embedded.blobs import Blobs
 from hub_tools.hub.embedded.errors import HubError, bad_request
-from hub_tools.hub.embedded.repos import MAIN, Repo, Settings, Tree, now
+from hub_tools.hub.embedded.repo import MAIN, Repo, Settings, Tree, now
 
 
 STATUSES = ("open", "closed")

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from hub_tools.hub.embedded.blobs import Blobs, lfs_pointer
-from hub_tools.hub.embedded.repos import MAIN, Entry, Repo
+from hub_tools.hub.embedded.repo import MAIN, Entry, Repo
 
 
 FRONT_MATTER = re.compile(r"^\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)

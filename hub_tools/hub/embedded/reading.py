@@ -8,7 +8,7 @@ from hub_tools.hub.embedded import info
 from hub_tools.hub.embedded.calls import USER, Answer, BlobResponse, Call, page
 from hub_tools.hub.embedded.errors import HubError, entry_not_found
 from hub_tools.hub.embedded.names import file_path
-from hub_tools.hub.embedded.repos import MAIN, Repo, folders_of
+from hub_tools.hub.embedded.repo import MAIN, Repo, folders_of
 
 
 TREE_PAGE = 1000

@@ -10,7 +10,7 @@ import shutil
 import socket
 import threading
 import time
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,21 +34,26 @@ class HubInUse(RuntimeError):
     """Another process serves this root folder, or the port asked for is taken."""
 
 
-def prepare(root: Path) -> str:
-    """Make the root folder and its token where they are missing, and return the token.
+def read_token(root: Path) -> str | None:
+    """Return the token of a root folder, or None.
 
-    The folder and the token file are the user's alone (0700, 0600).
+    The file is read for each call, so that `hf auth login` and `logout` in this HF_HOME cannot lock its user out.
     """
+    try:
+        return token_path(root).read_text().strip() or None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def prepare(root: Path) -> None:
+    """Make the root folder and its token where they are missing; both are the user's alone (0700, 0600)."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = token_path(root)
     path.parent.mkdir(exist_ok=True, mode=0o700)
     os.chmod(path.parent, 0o700)
-    token = path.read_text().strip() if path.is_file() else ""
-    if not token:
-        token = f"hf_local{secrets.token_hex(20)}"
-        durable.write_bytes(path, token.encode())
+    if read_token(root) is None:
+        durable.write_bytes(path, f"hf_local{secrets.token_hex(20)}".encode())
     os.chmod(path, 0o600)
-    return token
 
 
 def remembered(root: Path) -> dict[str, Any]:
@@ -146,12 +151,16 @@ class EmbeddedHub:
         self._wanted_port = port
         self._lock: int | None = None
         self.port = 0
-        self.token = ""
 
     @property
     def endpoint(self) -> str:
         """The address for HF_ENDPOINT, without a trailing slash (datasets and evaluate would double it)."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def token(self) -> str:
+        """The token that opens this Hub, as it lies in its HF_HOME."""
+        return read_token(self.root) or ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -160,7 +169,7 @@ class EmbeddedHub:
 
     def start(self) -> Self:
         """Start serving; returns when calls are answered."""
-        self.token = prepare(self.root)
+        prepare(self.root)
         self._lock = self._take_lock()
         if self._lock is None:
             found = _facts(self.root / "lock")
@@ -191,10 +200,8 @@ class EmbeddedHub:
         facts = {"port": self.port, "endpoint": self.endpoint, "pid": os.getpid()}
         durable.write_json(self.root / "server.json", facts)
         os.pwrite(self._lock, json.dumps(facts).encode(), 0)
-        # Signs upload addresses; derived, so that there is one secret to keep.
-        secret = sha256(f"upload addresses:{self.token}".encode()).digest()
         config = uvicorn.Config(
-            App(Repos(self.root), self.token, secret),
+            App(Repos(self.root), partial(read_token, self.root), secrets.token_bytes(32)),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -5,7 +5,7 @@ from typing import Any
 from hub_tools.hub.embedded import discussions
 from hub_tools.hub.embedded.calls import USER, Answer, Call
 from hub_tools.hub.embedded.errors import bad_request
-from hub_tools.hub.embedded.repos import MAIN, now
+from hub_tools.hub.embedded.repo import MAIN, now
 
 
 PAGE = 50

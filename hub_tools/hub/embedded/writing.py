@@ -9,7 +9,7 @@ from hub_tools.hub.embedded.calls import USER, Answer, Call, header_text
 from hub_tools.hub.embedded.discussions import commit_event, open_discussion
 from hub_tools.hub.embedded.errors import HubError, bad_request, repo_not_found, revision_not_found
 from hub_tools.hub.embedded.names import RepoKey, ref_name, repo_key
-from hub_tools.hub.embedded.repos import MAIN, Repo, Settings, now
+from hub_tools.hub.embedded.repo import MAIN, Repo, Settings, now
 
 
 VISIBILITIES = ("public", "private", "protected")
