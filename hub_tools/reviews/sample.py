@@ -39,7 +39,7 @@ _RETRIES = 1000
 def generate(
     folder: Path,
     seed: int = 42,
-    reviews: int = 400,
+    reviews: int = 900,
     train: int = 160,
     dev: int = 40,
     test: int = 60,

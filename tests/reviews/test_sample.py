@@ -100,7 +100,7 @@ def test_no_sentence_is_in_two_splits_and_no_review_holds_one(sample: Path):
                 sentences += [plain(record["sentence"]) for record in _records(sample, name, split)]
     assert len(sentences) == len(set(sentences))
     reviews = [f" {plain(row['text'])} " for row in read_reviews(sample / "reviews")]
-    assert len(reviews) == 400
+    assert len(reviews) == 900
     assert not any(f" {sentence} " in review for sentence in sentences for review in reviews)
 
 
