@@ -81,7 +81,8 @@ def push(
     for pair in pairs:
         parts.setdefault(config_name(pair["teacher"], pair["domain"], pair["prompt"]), []).append(pair)
     tables = {name: {"train": to_dataset(rows, PAIR)} for name, rows in parts.items()}
-    tables["rejected"] = {"train": to_dataset(rejected, REJECTED)}
+    if rejected:
+        tables["rejected"] = {"train": to_dataset(rejected, REJECTED)}
     teachers = sorted({pair["teacher"] for pair in pairs})
     card = dataset_card(
         DatasetFacts(
@@ -89,7 +90,11 @@ def push(
             kind="corpus",
             title="Sentiment understanding corpus",
             configs={name: {split: len(rows) for split, rows in splits.items()} for name, splits in tables.items()},
-            sources=[Source(name, "the reviews' own terms", note="See its card.") for name in run.inputs],
+            sources=[
+                Source(name, "the reviews' own terms", note="See its card.")
+                for name in run.inputs
+                if "replies" in name
+            ],
             teachers=[Teacher(name, is_llm=name != "lexicon") for name in teachers],
             counts=facts["parts"],
             rejected=facts["reasons"],

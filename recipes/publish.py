@@ -47,6 +47,7 @@ def main() -> None:
         private=arguments.private,
         variables={"FSA_STUDENT": ",".join(students)},
     )
+    evaluate.utils.logging.disable_progress_bar()
     example = {"predictions": ["food | positive"], "references": ["food | positive"], "sentences": ["Good food."]}
     scored = evaluate.load(metric, download_mode="force_redownload").compute(**example, task="tsa")
     if scored["f1"] != 1.0:
