@@ -24,7 +24,7 @@ def ask(
     hub: EmbeddedHub, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request exactly as written: real clients would tidy up a hostile path."""
-    connection = http.client.HTTPConnection(hub.host, hub.port, timeout=20)
+    connection = http.client.HTTPConnection(hub.host, hub.port, timeout=300)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()

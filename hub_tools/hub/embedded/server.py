@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 5
+MAIN_THREAD_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+START_SECONDS = 15
 LOCK_TRIES, LOCK_WAIT = 10, 0.02
 
 
@@ -87,7 +90,7 @@ def running(root: Path) -> dict[str, Any] | None:
     """Return what the server on `root` wrote of itself, or None if none runs."""
     if not (root / "lock").exists():
         return None
-    for _ in range(LOCK_TRIES * 10):
+    for _ in range(round(START_SECONDS / LOCK_WAIT)):
         descriptor = lock(root)
         if descriptor is not None:
             os.close(descriptor)
@@ -211,9 +214,14 @@ class EmbeddedHub:
         )
         self._server = uvicorn.Server(config)
         self._listener = listener
-        arguments = {"sockets": [listener]}
-        self._thread = threading.Thread(target=self._server.run, kwargs=arguments, name="embedded-hub", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="embedded-hub", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        # Only the main thread runs Python's signal handlers. A signal that the system hands to this thread, or to one
+        # of its workers (which inherit the mask), would not wake the main thread from a wait.
+        signal.pthread_sigmask(signal.SIG_BLOCK, MAIN_THREAD_SIGNALS)
+        self._server.run(sockets=[self._listener])
 
     def stop(self) -> None:
         """Finish the calls under way, for a few seconds at most, and give the folder free."""
