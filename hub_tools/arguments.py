@@ -11,15 +11,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import urlparse
 
+import httpx2
+import torch
 import yaml
+from accelerate import PartialState
 from transformers import HfArgumentParser
 
 
 Arguments = TypeVar("Arguments")
 
+REAL_HUB = "https://huggingface.co"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -29,8 +33,9 @@ class ConfigurationError(ValueError):
 
 def parse_arguments(arguments_type: type[Arguments], argv: list[str] | None = None) -> Arguments:
     """
-    Reads `config.yaml [--key value …]` into the dataclass `arguments_type`, and makes sure that the Hub clients of
-    this process talk to the Hub that the arguments name (see `use_hub`).
+    Reads `config.yaml [--key value …]` into the dataclass `arguments_type`, makes sure that the Hub clients of this
+    process talk to the Hub that the arguments name (see `use_hub`), and that accelerate knows of the other processes
+    of the run (see `join_processes`).
 
     Leaves with exit code 2 and one line on bad input, as argparse does: a stage's user wants the line, not a trace.
     """
@@ -39,6 +44,7 @@ def parse_arguments(arguments_type: type[Arguments], argv: list[str] | None = No
         arguments = read_arguments(arguments_type, argv)
         if hasattr(arguments, "hub"):
             use_hub(arguments.hub)
+        join_processes()
     except ConfigurationError as error:
         sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
         raise SystemExit(2) from None
@@ -51,7 +57,7 @@ def read_arguments(arguments_type: type[Arguments], argv: list[str]) -> Argument
 
     Raises:
         ConfigurationError: the YAML is absent or not a mapping, holds an unknown key or a nested value, or a
-            required value is missing. The message names the file and the nearest known key.
+            required value is missing or of another type. The message names the file and the nearest known key.
     """
     flags, path = [], None
     if argv and not argv[0].startswith("-"):
@@ -61,16 +67,24 @@ def read_arguments(arguments_type: type[Arguments], argv: list[str]) -> Argument
     for flag in argv:
         if flag.startswith("--") and (key := flag[2:].split("=")[0].replace("-", "_")) not in {*known, "help"}:
             raise ConfigurationError(f"--{key} is unknown.{nearest(key, known)}")
-    parser = HfArgumentParser(arguments_type, allow_abbrev=False)
-    present = {flag[2:].split("=")[0] for flag in [*flags, *argv] if flag.startswith("--")}
-    missing = [action.dest for action in parser._actions if action.required and action.dest not in present]
-    if missing:
-        raise ConfigurationError(f"{path or 'the command line'} must set: {', '.join(missing)}.")
+    parser = Parser(arguments_type, allow_abbrev=False)
+    for action in parser._actions:
+        if action.nargs == "+":
+            action.nargs = "*"  # `publish: []` is a list too
     try:
-        (arguments,) = parser.parse_args_into_dataclasses([*flags, *argv])
+        (arguments,) = parser.parse_args_into_dataclasses([*flags, *argv], look_for_args_file=False)
     except ValueError as error:
-        raise ConfigurationError(f"{path or 'the command line'}: {error}") from error
+        where = " and ".join([*([path] if path else []), *(["the command line"] if argv or not path else [])])
+        raise ConfigurationError(f"{where}: {error}") from error
     return arguments
+
+
+class Parser(HfArgumentParser):
+    """HfArgumentParser that raises what is wrong, where argparse prints every option there is and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls with one line about a missing, unknown or mistyped value."""
+        raise ConfigurationError(message.removeprefix("argument "))
 
 
 def yaml_flags(path: Path, known: set[str]) -> list[str]:
@@ -78,7 +92,9 @@ def yaml_flags(path: Path, known: set[str]) -> list[str]:
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
-        raise ConfigurationError(f"{path} does not exist; give the recipe's YAML, e.g. one of recipes/configs/demo/.")
+        raise ConfigurationError(
+            f"{path} does not exist; give the recipe's YAML, e.g. one of recipes/configs/demo/."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(recipe, dict):
@@ -87,12 +103,15 @@ def yaml_flags(path: Path, known: set[str]) -> list[str]:
     for key, value in recipe.items():
         if key not in known:
             raise ConfigurationError(f"{path}: key '{key}' is unknown.{nearest(str(key), known)}")
-        if isinstance(value, dict):
+        items = value if isinstance(value, list) else [value]
+        if any(isinstance(item, dict | list) for item in items):
             raise ConfigurationError(
-                f"{path}: key '{key}' holds a mapping; recipes are flat: give one value or a list."
+                f"{path}: key '{key}' holds nested values; recipes are flat: give one value or a list."
             )
-        if value is not None:
-            flags += [f"--{key}", *(str(item) for item in (value if isinstance(value, list) else [value]))]
+        if isinstance(value, list):
+            flags += [f"--{key}", *map(str, value)]
+        elif value is not None:
+            flags.append(f"--{key}={value}")  # with "=" the value may begin with a dash
     return flags
 
 
@@ -112,7 +131,7 @@ def use_hub(hub: str) -> None:
     Raises:
         ConfigurationError: `embedded` was asked for and no embedded Hub is in the environment, or `hub` is no URL.
     """
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    endpoint = os.environ.get("HF_ENDPOINT", REAL_HUB).rstrip("/")
     if hub == "embedded":
         if urlparse(endpoint).hostname not in LOOPBACK:
             raise ConfigurationError(
@@ -127,12 +146,22 @@ def use_hub(hub: str) -> None:
         os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
+def join_processes() -> None:
+    """
+    Has accelerate see the processes of `accelerate launch` as one run, also where they have no GPU.
+
+    Without a GPU it otherwise takes each of them for a run of its own: every one would train on everything, and push.
+    """
+    asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in {"1", "true", "yes"}
+    PartialState(cpu=asked or not torch.accelerator.is_available())
+
+
 def run_stage(main: Callable[[], None]) -> None:
     """
     Runs a recipe's `main` so that its user gets a line that says what to do, not a trace from inside.
 
-    Ctrl-C leaves with 130 and says how to go on; what a stage reports itself (bad data, a Hub that refuses, a loss
-    that is not finite) leaves with 1. `FSA_TRACE=1` shows the trace as well. A bug stays a trace.
+    Ctrl-C leaves with 130 and says how to go on; what a stage reports itself (bad data, a loss that is not finite) and
+    a Hub that refuses or does not answer leave with 1. `FSA_TRACE=1` shows the trace instead. A bug stays a trace.
     """
     name = Path(sys.argv[0]).stem
     try:
@@ -140,8 +169,11 @@ def run_stage(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{name}: stopped. The same command goes on from what is finished.\n")
         raise SystemExit(130) from None
-    except (ValueError, RuntimeError, OSError, FloatingPointError) as error:
-        if os.environ.get("FSA_TRACE") or not type(error).__module__.startswith(("hub_tools", "builtins")):
+    except (ValueError, RuntimeError, OSError, FloatingPointError, httpx2.HTTPError) as error:
+        from_hub = isinstance(error, httpx2.HTTPError)
+        reported = type(error).__module__.startswith(("hub_tools", "builtins"))
+        if os.environ.get("FSA_TRACE") or not (from_hub or reported):
             raise
-        sys.stderr.write(f"{name}: {error}\n(FSA_TRACE=1 shows where.)\n")
+        where = f"{os.environ.get('HF_ENDPOINT', REAL_HUB)}: " if from_hub else ""
+        sys.stderr.write(f"{name}: {where}{error}\n(FSA_TRACE=1 shows where.)\n")
         raise SystemExit(1) from None
