@@ -8,10 +8,10 @@ accelerate launch recipes/pretrain.py recipes/configs/demo/pretrain.yaml
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from datasets import get_dataset_config_names, load_dataset
 
 from hub_tools.arguments import parse_arguments, run_stage
@@ -59,7 +59,7 @@ class Pretrain:
 
 def main() -> None:
     arguments = parse_arguments(Pretrain)
-    accelerator = Accelerator(mixed_precision="bf16" if not Accelerator().device.type == "cpu" else "no")
+    accelerator = Accelerator(mixed_precision="no" if PartialState().device.type == "cpu" else "bf16")
     repo_id, corpus = (
         f"{arguments.namespace}/{arguments.name}",
         f"{arguments.namespace}/sentiment-understanding-corpus",
@@ -134,7 +134,8 @@ def settings(arguments: Pretrain, pairs: int) -> Pretraining:
     """Epochs as optimiser steps; the rest as given."""
     known = Pretraining.__dataclass_fields__
     given = {key: value for key, value in asdict(arguments).items() if key in known}
-    return Pretraining(steps=max(1, math.ceil(arguments.epochs * pairs / arguments.pairs_per_step)), **given)
+    checked = Pretraining(steps=1, **given)
+    return replace(checked, steps=max(1, math.ceil(arguments.epochs * pairs / arguments.pairs_per_step)))
 
 
 def push_start(pairs: list[dict], repo_id: str, folder: Path, arguments: Pretrain) -> None:

@@ -56,7 +56,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> T5Tokenizer:
     )
     unigram.train_from_iterator(texts, trainer)
     vocabulary = json.loads(unigram.to_str())["model"]["vocab"]  # the scores show only in the JSON form
-    return T5Tokenizer(vocab=[(piece, score) for piece, score in vocabulary], extra_ids=0)
+    # The trainer sums in any order and leaves ties as its hash tables have them; the same texts shall give the same
+    # ids, or a seed would not decide a student.
+    special, learned = vocabulary[: len(SPECIAL_PIECES)], sorted(vocabulary[len(SPECIAL_PIECES) :])
+    return T5Tokenizer(vocab=[(piece, round(score, 6)) for piece, score in special + learned], extra_ids=0)
 
 
 def fresh_student(

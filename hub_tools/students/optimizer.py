@@ -87,7 +87,7 @@ def learning_rate(step: int, *, schedule: str, lr: float, final_lr: float, steps
       applies its linear part's first factor of 0.5 once and the cosine goes on from there, so the runs behind the
       paper's tables most likely started at 1.5e-3.
 
-    `warmup_steps` (0 in the paper) rises linearly from `lr / warmup_steps`, for students that start from random weights.
+    `warmup_steps` (0 in the paper) rises linearly from `lr / warmup_steps`, for students with random weights.
 
     Raises:
         ValueError: the schedule is neither `paper` nor `reference`.

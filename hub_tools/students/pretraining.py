@@ -6,7 +6,6 @@ Pretraining on the sentiment understanding corpus: review in, teacher's text out
 import json
 import logging
 import math
-import os
 import random
 import shutil
 import sys
@@ -48,6 +47,11 @@ class Pretraining:
     validate_every: int = 2000
     checkpoint_every: int = 2000
     seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "pairs_per_step", "pairs_per_forward", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}.")
 
 
 @dataclass
@@ -191,7 +195,7 @@ def pretrain(
 
     Raises:
         ValueError: there is nothing to train on.
-        FloatingPointError: the loss is not finite; the newest checkpoint is kept and the step is named.
+        FloatingPointError: a loss or gradient is not finite; the newest checkpoint is kept and the step is named.
     """
     if not training:
         raise ValueError("The corpus holds no pair to train on; see the `rejected` config of the corpus for reasons.")
@@ -223,8 +227,9 @@ def pretrain(
         loss = train_step(wrapped, optimizer, rate, step, chosen, training, settings, accelerator)
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"Loss is {loss} at step {step} (pairs {chosen[:5]}…). The newest checkpoint in {folder} is kept; "
-                f"lower lr ({settings.lr}) or raise warmup_steps ({settings.warmup_steps}) and start again."
+                f"The loss or its gradient is not finite at step {step} (pairs {chosen[:5]}…). The newest checkpoint "
+                f"in {folder} is kept; lower lr ({settings.lr}) or raise warmup_steps ({settings.warmup_steps}) and "
+                "start again."
             )
         log.losses.append([step, loss])
         log.input_tokens += sum(len(training[index][0]) for index in chosen)
@@ -253,7 +258,11 @@ def train_step(
     settings: Pretraining,
     accelerator: Accelerator,
 ) -> float:
-    """One optimiser step over `chosen`; every process takes its share of each forward pass. Returns nats per token."""
+    """
+    One optimiser step over `chosen`; every process takes its share of each forward pass.
+
+    Returns nats per token, or NaN where a gradient is not finite; then no weight has been changed.
+    """
     model.train()
     torch.manual_seed(settings.seed * 1_000_003 + step * 101 + accelerator.process_index)
     tokens = sum(len(encoded[index][1]) for index in chosen)
@@ -269,13 +278,14 @@ def train_step(
         # DDP averages over processes; the mean must be over the step's tokens.
         accelerator.backward(loss * accelerator.num_processes / tokens)
         total += loss.detach()
-    if settings.max_grad_norm:
-        accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
+    norm = accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm or math.inf)
+    finite = math.isfinite(norm)
+    if finite:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return float(accelerator.reduce(total, reduction="sum")) / tokens
+    return float(accelerator.reduce(total, reduction="sum")) / tokens if finite else math.nan
 
 
 @torch.no_grad()
@@ -312,8 +322,8 @@ def checkpoint(
         for parameter, state in optimizer.state.items():
             tensors[f"exp_avg.{names[parameter]}"] = state["exp_avg"].cpu()
             tensors[f"exp_avg_sq.{names[parameter]}"] = state["exp_avg_sq"].cpu()
-        partial, final = folder / f"partial-{os.getpid()}", folder / f"step-{step:07d}"
-        shutil.rmtree(partial, ignore_errors=True)
+        partial, final = folder / "partial", folder / f"step-{step:07d}"
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
         partial.mkdir(parents=True)
         save_file(tensors, partial / "state.safetensors")
         (partial / "log.json").write_text(json.dumps({"step": step, **log.__dict__}), encoding="utf-8")
