@@ -9,6 +9,7 @@ accelerate launch recipes/finetune.py recipes/configs/demo/finetune.yaml
 """
 
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 
 from accelerate import PartialState
@@ -40,6 +41,7 @@ class Finetune(Finetuning):
 
 def main() -> None:
     arguments = parse_arguments(Finetune)
+    check(arguments)
     results, benchmark = f"{arguments.namespace}/fsa-results", f"{arguments.namespace}/fsa-benchmark"
     state = PartialState()
     models = {label: resolve_model(reference, arguments.namespace) for label, reference in named(arguments.models)}
@@ -64,11 +66,17 @@ def main() -> None:
         state.print(f"finetune: [{number}/{len(cells)}] {cell}: {found}", flush=True)
         if outcome is None:
             outcome = run_cell(cell, benchmark, inputs[benchmark], settings, store, arguments.publish, state)
-            store.prune([other for other in cells if (other.model, other.config) == (cell.model, cell.config)])
+            if state.is_main_process:
+                store.prune([other for other in cells if (other.model, other.config) == (cell.model, cell.config)])
         if state.is_main_process and outcome:
             state.print(
                 f"          test F1 {100 * headline(outcome, cell):.2f}, {outcome['seconds']:.0f} s", flush=True
             )
+
+    for label, config in product(arguments.publish, arguments.configs):
+        best = store.best([cell for cell in cells if (cell.model, cell.config) == (label, config)])
+        if not store.student(best).is_dir():  # its cell was run before its label was to be published
+            run_cell(best, benchmark, inputs[benchmark], settings, store, arguments.publish, state)
 
     if state.is_main_process:
         run = run.finish()
@@ -78,6 +86,19 @@ def main() -> None:
                 push_student(label, config, cells, store, benchmark, run, arguments)
         state.print(f"finetune: pushed {results}.")
     state.wait_for_everyone()
+
+
+def check(arguments: Finetune) -> None:
+    """Stops at once where the end, hours later, could not be reached."""
+    for name in ("namespace", "configs", "seeds"):
+        if not getattr(arguments, name):
+            raise ValueError(f"`{name}` must be set.")
+    labels = [label for label, _ in named(arguments.models)]
+    unknown = {*arguments.publish, *(text.partition("=")[0] for text in arguments.teachers)} - {*labels}
+    if unknown:
+        raise ValueError(
+            f"`publish` or `teachers` names {', '.join(sorted(unknown))}, but the models are {', '.join(labels)}."
+        )
 
 
 def named(references: list[str]) -> list[tuple[str, str]]:
@@ -108,7 +129,7 @@ def run_cell(
     """Fine-tunes and scores one cell; the main process keeps its outcome, and its student if it may be published."""
     data = load_dataset(benchmark, cell.config, revision=revision)
     model, tokenizer = load_student(cell.repo_id, cell.revision)
-    work = store.folder / f".work-{state.process_index if state.num_processes == 1 else 'shared'}"
+    work = store.work(cell)
     trainer, facts = finetune(
         model,
         tokenizer,
@@ -212,6 +233,7 @@ def results_of(label: str, config: str, cells: list[Cell], store: CellStore, sys
             system=system,
         )
         for subset, part in chosen.items()
+        if part[0]["n_sentences"]  # of nothing, all would be right
     ]
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,28 +52,35 @@ class CellStore:
 
     def keep(self, cell: Cell, outcome: Mapping[str, object], student: Path | None = None) -> None:
         """Keeps `outcome` (JSON values) and, if given, moves the folder `student` beside it: all or nothing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
+        draft = self.folder / f".draft-{self.place(cell).name}"
+        shutil.rmtree(draft, ignore_errors=True)  # what a killed run left
+        draft.mkdir(parents=True)
         if student is not None:
             shutil.move(student, draft / "student")
         (draft / "outcome.json").write_text(json.dumps(dict(outcome), ensure_ascii=False), encoding="utf-8")
         shutil.rmtree(self.place(cell), ignore_errors=True)
         os.replace(draft, self.place(cell))
+        shutil.rmtree(self.work(cell), ignore_errors=True)
+
+    def work(self, cell: Cell) -> Path:
+        """Where the cell's run may write (one folder for all its processes) until `keep`, which removes it."""
+        return self.folder / f".work-{self.place(cell).name}"
 
     def student(self, cell: Cell) -> Path:
         """The folder of the cell's kept student; it exists only where `keep` was given one and `prune` left it."""
         return self.place(cell) / "student"
 
     def best(self, cells: Sequence[Cell]) -> Cell:
-        """The finished cell with the highest validation F1 among those whose student is kept, the first of equals."""
-        kept = [cell for cell in cells if self.student(cell).is_dir()]
-        return max(kept, key=lambda cell: (self.outcome(cell) or {}).get("validation_f1", -1.0))
+        """The finished cell with the highest validation F1, the first of equals; its student need not be kept."""
+        outcomes = {cell: self.outcome(cell) for cell in cells}
+        return max(
+            (cell for cell in cells if outcomes[cell] is not None), key=lambda cell: outcomes[cell]["validation_f1"]
+        )
 
     def prune(self, cells: Sequence[Cell]) -> None:
         """Deletes the students of `cells` but the best one's: ten seeds of a large student are a lot of disk."""
         kept = [cell for cell in cells if self.student(cell).is_dir()]
-        if kept:
-            best = self.best(kept)
-            for cell in kept:
-                if cell != best:
-                    shutil.rmtree(self.student(cell))
+        best = self.best(cells) if kept else None
+        for cell in kept:
+            if cell != best:
+                shutil.rmtree(self.student(cell))

@@ -6,14 +6,17 @@ Fine-tuning on the FSA benchmark with `Seq2SeqTrainer`: sentence in, text form o
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import (
     DataCollatorForSeq2Seq,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PrinterCallback,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     set_seed,
@@ -74,7 +77,7 @@ def decode(ids: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def f1_on(rows: Sequence[Mapping], task: str, tokenizer: PreTrainedTokenizerBase) -> Callable:
-    """The trainer's `compute_metrics` on `rows`: F1 by the paper's rule, which chooses the checkpoint, and strict F1."""
+    """The trainer's `compute_metrics` on `rows`: F1 by the paper's rule, which chooses the checkpoint, and strict."""
 
     def compute_metrics(evaluated: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
         scores = score_texts(
@@ -117,6 +120,10 @@ def finetune(
         chosen = np.random.default_rng(seed).permutation(len(rows["train"]))
         rows["train"] = [rows["train"][index] for index in chosen[: int(len(chosen) * settings.train_share)]]
     model.config.fsa_task = task
+    state = PartialState()
+    if state.is_main_process:
+        rmtree(folder, ignore_errors=True)  # the trainer would count a killed run's checkpoints among its own
+    state.wait_for_everyone()
     trainer = FSATrainer(
         model=model,
         args=training_arguments(settings, seed, folder),
@@ -126,6 +133,7 @@ def finetune(
         processing_class=tokenizer,
         compute_metrics=f1_on(rows["validation"], task, tokenizer),
     )
+    trainer.remove_callback(PrinterCallback)  # a line an epoch is too much for forty runs; the caller reports each
     outcome = trainer.train()
     best = trainer.state.best_metric
     return trainer, {
