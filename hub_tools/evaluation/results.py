@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import cycle, product
 from pathlib import Path
 
 from hub_tools.evaluation.scoring import score_texts
@@ -60,10 +61,11 @@ def result_rows(predictions: Sequence[Mapping], task: str, facts: Mapping[str, o
 def summarise(rows: Sequence[Mapping]) -> list[dict]:
     """
     Result rows → one row per model, config, split and subset: mean and standard deviation (of the sample, n − 1) over
-    seeds, in percent, by both rules; `config` "mean" averages the configs a model was run on, seed by seed.
+    seeds, in percent, by both rules; `config` "mean" averages the configs a model was run on, seed by seed. A subset
+    without sentences is left out: its score of 1 means nothing.
     """
     cells: dict[tuple, dict[int, dict]] = {}
-    for row in rows:
+    for row in (row for row in rows if row["n_sentences"]):
         cells.setdefault((row["model"], row["config"], row["split"], row["subset"]), {})[row["seed"]] = row
     for model, split, subset in dict.fromkeys((key[0], key[2], key[3]) for key in list(cells)):
         parts = [cell for key, cell in cells.items() if (key[0], *key[2:]) == (model, split, subset)]
@@ -83,32 +85,39 @@ def summarise(rows: Sequence[Mapping]) -> list[dict]:
 
 
 def spread(cell: Mapping[int, Mapping], score: str) -> dict[str, float]:
-    """Mean and sample standard deviation of `score` over a cell's seeds, in percent; 0 with one seed."""
+    """Mean and sample standard deviation of `score` over a cell's seeds, in percent; with one seed, 0."""
     values = [100 * row[score] for row in cell.values()]
     return {"mean": statistics.mean(values), "sd": statistics.stdev(values) if len(values) > 1 else 0.0}
 
 
 def table(summary: Sequence[Mapping], split: str = "test_hard") -> tuple[list[str], list[list[str]]]:
     """
-    The comparison as (header, lines): models down, config × subset across, `paper-rule F1 ± sd` and strict F1.
-
-    Lines are sorted as the models were run; the header names the rule, so the table can stand alone.
+    The comparison as (header, lines): a line per config, subset and rule, a column per model with `F1 ± sd` in percent
+    (no sd of a single seed, "–" where there is nothing to score), and the difference of two models.
     """
     chosen = [row for row in summary if row["split"] == split]
     header = ["config", "subset", "rule"]
     models = list(dict.fromkeys(row["model"] for row in chosen))
     cells = {(row["config"], row["subset"], row["model"]): row for row in chosen}
     lines = []
-    for config, subset in dict.fromkeys((row["config"], row["subset"]) for row in chosen):
+    for config, subset in product(dict.fromkeys(row["config"] for row in chosen), SUBSETS):
         for rule, score in (("paper", "f1"), ("strict", "strict_f1")):
             values = [cells.get((config, subset, model)) for model in models]
-            texts = [f"{v[f'{score}_mean']:.2f} ± {v[f'{score}_sd']:.2f}" if v else "–" for v in values]
-            lines.append([config, subset.capitalize(), rule, *texts])
-            if len(models) == 2 and all(values):
-                lines[-1].append(f"{values[1][f'{score}_mean'] - values[0][f'{score}_mean']:+.2f}")
+            lines.append([config, subset.capitalize(), rule, *(cell_text(value, score) for value in values)])
+            if len(models) == 2:
+                means = [value[f"{score}_mean"] for value in values if value]
+                lines[-1].append(f"{means[1] - means[0]:+.2f}" if len(means) == 2 else "–")
     seeds = {model: max(row["seeds"] for row in chosen if row["model"] == model) for model in models}
     header += [f"{model} ({seeds[model]} seeds)" for model in models]
     return [*header, *(["difference"] if len(models) == 2 else [])], lines
+
+
+def cell_text(summarised: Mapping | None, score: str) -> str:
+    """`"81.25 ± 0.50"`, without the spread where one seed has none, "–" where nothing was scored."""
+    if summarised is None:
+        return "–"
+    mean, sd = (f"{summarised[f'{score}_{name}']:.2f}" for name in ("mean", "sd"))
+    return f"{mean} ± {sd}" if summarised["seeds"] > 1 else mean
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -135,9 +144,9 @@ def draw_scores(summary: Sequence[Mapping], path: Path, title: str, split: str =
     for axis, config in zip(axes[0], configs, strict=True):
         for number, model in enumerate(models):
             cells = {row["subset"]: row for row in chosen if row["config"] == config and row["model"] == model}
-            heights = [cells[subset]["f1_mean"] if subset in cells else 0 for subset in SUBSETS]
-            errors = [cells[subset]["f1_sd"] if subset in cells else 0 for subset in SUBSETS]
-            places = [place + (number - (len(models) - 1) / 2) * width for place in range(len(SUBSETS))]
+            present = [subset for subset in SUBSETS if subset in cells]
+            heights, errors = ([cells[subset][name] for subset in present] for name in ("f1_mean", "f1_sd"))
+            places = [SUBSETS.index(subset) + (number - (len(models) - 1) / 2) * width for subset in present]
             colour = colours[number % len(colours)]
             bars = axis.bar(places, heights, width * 0.94, yerr=errors, label=model, color=colour, capsize=2)
             axis.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
@@ -158,7 +167,7 @@ def draw_losses(curves: Mapping[str, Sequence[Sequence[float]]], path: Path, tit
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(6, 3.2))
-    for (name, points), colour in zip(curves.items(), ("#9aa5b1", "#2563eb", "#d97706"), strict=False):
+    for (name, points), colour in zip(curves.items(), cycle(("#9aa5b1", "#2563eb", "#d97706")), strict=False):
         marker = "o" if len(points) < 30 else None
         axis.plot(
             [p[0] for p in points], [p[1] for p in points], label=name, color=colour, marker=marker, linewidth=1.2
