@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fsa: stopped; nothing was written.", file=sys.stderr)
         return 130
-    except (ValueError, RuntimeError, TypeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         if not type(error).__module__.startswith(("hub_tools", "builtins")):
             raise
         print(f"fsa {argv[0]}: {error}", file=sys.stderr)
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     extracting.add_argument("--revision", help="branch, tag or commit of the student")
     extracting.add_argument("--column", help="which column holds the texts (default: text, review, …)")
     extracting.add_argument("-o", "--output", type=Path, help=".csv or .jsonl (default: a table on the screen)")
-    extracting.add_argument("--batch_size", type=int, default=64)
+    extracting.add_argument("--batch_size", type=positive, default=64, help="sentences at a time")
     extracting.set_defaults(run=extract)
     scoring = commands.add_parser("score", help="predictions against gold, by both rules")
     scoring.add_argument("predictions", type=Path, help=".jsonl with `prediction` (and `id`)")
@@ -55,6 +55,13 @@ def parser() -> argparse.ArgumentParser:
     scoring.set_defaults(run=score)
     commands.add_parser("hub", help="a Hub on this machine: serve | run -- COMMAND | env")
     return result
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as argparse wants it."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
 
 
 def extract(options: argparse.Namespace) -> int:
@@ -99,6 +106,8 @@ def score(options: argparse.Namespace) -> int:
         for rule, key in (("paper", ""), ("strict", "strict_")):
             if f"{prefix}{key}f1" in scores:
                 numbers = [f"{100 * scores[f'{prefix}{key}{name}']:.2f}" for name in ("precision", "recall", "f1")]
+                if not scores[f"n_{prefix[:-1] or 'sentences'}"]:
+                    numbers = ["–"] * 3  # nothing to score would count as all right
                 lines.append([subset, rule, *numbers])
     show(["subset", "rule", "precision", "recall", "F1"], lines)
     print(", ".join(f"{key[2:]} {value}" for key, value in scores.items() if key.startswith("n_")))

@@ -57,6 +57,8 @@ def main() -> None:
         return
     repo_id = f"{arguments.namespace}/{arguments.replies}"
     paths = [Path(arguments.data) / name for name in arguments.files]
+    if arguments.teacher == "recorded" and len(paths) != 1:
+        raise ValueError(f"teacher 'recorded' reads one file of replies; `files` names {len(paths)}.")
     teacher = None if arguments.teacher == "recorded" else make_teacher(arguments)
     inputs = {"files": digest_files(*paths)} | ({f"teacher {teacher.name}": teacher.revision} if teacher else {})
     run = start_run("label_reviews", asdict(arguments), inputs)

@@ -13,12 +13,12 @@ def read_scored(predictions: Path, gold: Path) -> dict[str, list | None]:
     Reads two JSON-lines files into the arguments of `score_texts`, one entry per gold line, in gold's order.
 
     Gold lines hold `sentence` and `reference` (or `text`, as in fsa-benchmark), and may hold `id, implicit, multiple`;
-    prediction lines hold `prediction`, and `id` if gold does. With ids the files are joined by them, otherwise line by
-    line.
+    prediction lines hold `prediction`, and `id` if gold does. With ids (texts or whole numbers; 7 is the same as "7")
+    the files are joined by them, otherwise line by line.
 
     Raises:
         ScoringFileError: a file is absent or not JSON lines; a field is missing; ids are repeated, missing on one
-            side only, or do not match; without ids, the files differ in length.
+            side only, or do not match; without ids, the files differ in length; a subset is marked on some lines only.
     """
     wanted, given = read_lines(gold), read_lines(predictions)
     identified = "id" in wanted[0][1]
@@ -29,28 +29,29 @@ def read_scored(predictions: Path, gold: Path) -> dict[str, list | None]:
         extra = [id_ for id_ in answers if id_ not in order]
         if missing or extra:
             raise ScoringFileError(
-                f"{predictions}: {len(missing)} ids of {gold} have no prediction (e.g. {missing[:3]}), and {len(extra)} "
-                f"ids are not in it (e.g. {extra[:3]}). Every sentence needs one prediction; '' says 'no opinion'."
+                f"{predictions}: {len(missing)} ids of {gold} have no prediction (e.g. {missing[:3]}), and "
+                f"{len(extra)} ids are not in it (e.g. {extra[:3]}). "
+                "Every sentence needs one prediction; '' says 'no opinion'."
             )
         given = [answers[id_] for id_ in order]
     elif len(given) != len(wanted):
         raise ScoringFileError(
-            f"{predictions} has {len(given)} lines, {gold} has {len(wanted)}: without `id` they are joined line by line."
+            f"{predictions} has {len(given)} lines, {gold} has {len(wanted)}; without `id` they are joined by line."
         )
     reference = "reference" if "reference" in wanted[0][1] else "text"
     return {
         "predictions": [value(predictions, line, row, "prediction") for line, row in given],
         "references": [value(gold, line, row, reference) for line, row in wanted],
         "sentences": [value(gold, line, row, "sentence") for line, row in wanted],
-        "implicit": flags(wanted, "implicit"),
-        "multiple": flags(wanted, "multiple"),
+        "implicit": flags(gold, wanted, "implicit"),
+        "multiple": flags(gold, wanted, "multiple"),
     }
 
 
 def read_lines(path: Path) -> list[tuple[int, dict]]:
     """(line number, object) of each line that is not blank."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would also split at U+2028 in a text
     except (OSError, UnicodeDecodeError) as error:
         raise ScoringFileError(f"{path}: cannot be read ({error}).") from error
     rows = []
@@ -68,11 +69,12 @@ def read_lines(path: Path) -> list[tuple[int, dict]]:
     return rows
 
 
-def by_id(path: Path, rows: list[tuple[int, dict]]) -> dict[object, tuple[int, dict]]:
+def by_id(path: Path, rows: list[tuple[int, dict]]) -> dict[str, tuple[int, dict]]:
     """Rows by their `id`, which must be there once each."""
-    found: dict[object, tuple[int, dict]] = {}
+    found: dict[str, tuple[int, dict]] = {}
     for line, row in rows:
-        id_ = value(path, line, row, "id")
+        number = row.get("id")
+        id_ = str(number) if type(number) is int else value(path, line, row, "id")
         if id_ in found:
             raise ScoringFileError(f"{path}:{line}: id {id_!r} occurs before, at line {found[id_][0]}.")
         found[id_] = (line, row)
@@ -88,7 +90,14 @@ def value(path: Path, line: int, row: dict, name: str) -> str:
     return row[name]
 
 
-def flags(rows: list[tuple[int, dict]], name: str) -> list[bool] | None:
-    """The subset's flags, if every line has them."""
+def flags(path: Path, rows: list[tuple[int, dict]], name: str) -> list[bool] | None:
+    """The subset's flags, or None where no line has one."""
     found = [row.get(name) for _, row in rows]
-    return found if all(isinstance(flag, bool) for flag in found) else None
+    if all(flag is None for flag in found):
+        return None
+    for (line, _), flag in zip(rows, found, strict=True):
+        if not isinstance(flag, bool):
+            raise ScoringFileError(
+                f"{path}:{line}: field '{name}' should be true or false on every line, or on none; found {flag!r}."
+            )
+    return found

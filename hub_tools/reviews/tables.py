@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as parquet
+from pyarrow.lib import ArrowException
 
 
 READABLE = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
@@ -24,8 +25,9 @@ def read_texts(path: Path, column: str | None = None) -> tuple[list[str], str]:
     The texts of one column of a file, and the column's name.
 
     Args:
-        path: .csv, .tsv (with a header), .jsonl, .parquet, or .txt (one text a line).
-        column: which column; by default the first of `text, review, sentence, content, comment, body`, or the only one.
+        path: .csv, .tsv (with a header), .jsonl, .parquet, or .txt (one text a line; a blank line is an empty text,
+            so that the nth text is line n).
+        column: which one; by default the first of `text, review, sentence, content, comment, body`, or the only one.
 
     Raises:
         TableError: no such file, kind or column; a row that is not readable (file:row).
@@ -37,27 +39,40 @@ def read_texts(path: Path, column: str | None = None) -> tuple[list[str], str]:
         raise TableError(f"{path}: a '{kind}' file; readable: {', '.join(READABLE)}.")
     try:
         if kind == ".txt":
-            return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()], "text"
-        rows = list(parquet.read_table(path).to_pylist() if kind == ".parquet" else read_rows(path, kind))
+            rows = [(number, {"text": line}) for number, line in enumerate(read_lines(path), 1)]
+        elif kind == ".parquet":
+            rows = list(enumerate(parquet.read_table(path).to_pylist(), 1))
+        else:
+            rows = list(read_rows(path, kind))
     except UnicodeDecodeError as error:
         raise TableError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8 first.") from error
-    except OSError as error:
+    except (OSError, ArrowException) as error:
         raise TableError(f"{path}: cannot be read ({error}).") from error
     if not rows:
         raise TableError(f"{path}: holds no rows.")
-    name = choose_column(path, list(rows[0]), column)
-    return [
-        text_of(row, name, f"{path}:{number}") for number, row in enumerate(rows, 2 if kind in (".csv", ".tsv") else 1)
-    ], name
+    name = choose_column(path, list(rows[0][1]), column)
+    return [text_of(row, name, f"{path}:{number}") for number, row in rows], name
 
 
-def read_rows(path: Path, kind: str) -> Iterator[dict]:
-    """Rows of a CSV, TSV or JSON-lines file as dictionaries."""
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file as they are; a line break at the end begins no further line."""
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def read_rows(path: Path, kind: str) -> Iterator[tuple[int, dict]]:
+    """(row number, dictionary) of a CSV, TSV or JSON-lines file; a CSV's header is row 1."""
     with path.open(encoding="utf-8-sig", newline="") as lines:
         if kind != ".jsonl":
             csv.field_size_limit(sys.maxsize)
             try:
-                yield from csv.DictReader(lines, delimiter="\t" if kind == ".tsv" else ",")
+                for number, row in enumerate(csv.DictReader(lines, delimiter="\t" if kind == ".tsv" else ","), 2):
+                    if None in row:
+                        raise TableError(
+                            f"{path}:{number}: more cells than the header has columns; a text that holds the "
+                            f"separator must be in quotes. Left over: {row[None]!s:.60}."
+                        )
+                    yield number, row
             except csv.Error as error:
                 raise TableError(f"{path}: not readable as {kind[1:].upper()} ({error}).") from error
             return
@@ -69,7 +84,7 @@ def read_rows(path: Path, kind: str) -> Iterator[dict]:
                     raise TableError(f"{path}:{number}: not JSON ({error.msg}, column {error.colno}).") from error
                 if not isinstance(row, dict):
                     raise TableError(f"{path}:{number}: expected an object, found {type(row).__name__}.")
-                yield row
+                yield number, row
 
 
 def choose_column(path: Path, found: Sequence[str], column: str | None) -> str:
@@ -96,6 +111,8 @@ def text_of(row: dict, name: str, where: str) -> str:
         return ""
     if not isinstance(value, str):
         raise TableError(f"{where}: column '{name}' holds {type(value).__name__} {value!r:.60}, expected text.")
+    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise TableError(f"{where}: column '{name}' holds half a character (a lone surrogate) in {value!r:.60}.")
     return value
 
 
