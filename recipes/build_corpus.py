@@ -53,7 +53,7 @@ def main() -> None:
         kept, lost = to_pairs(replies, reviews, test_sentences)
         pairs, rejected = pairs + kept, rejected + lost
     facts = summary(pairs, rejected)
-    push(repo_id, pairs, rejected, facts, test_sentences, arguments, run.finish())
+    push(repo_id, sources, pairs, rejected, facts, test_sentences, arguments, run.finish())
     reasons = ", ".join(f"{reason} {count}" for reason, count in facts["reasons"].items()) or "none"
     print(f"build_corpus: pushed {repo_id}: {len(pairs)} pairs; rejected {len(rejected)} ({reasons}).")
 
@@ -69,6 +69,7 @@ def load_test_sentences(benchmark: str, revision: str) -> list[str]:
 
 def push(
     repo_id: str,
+    sources: list[str],
     pairs: list[dict],
     rejected: list[dict],
     facts: dict,

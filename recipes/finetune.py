@@ -14,6 +14,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from datasets import Dataset, load_dataset
+from transformers.utils import logging
 
 from hub_tools.arguments import parse_arguments, run_stage
 from hub_tools.evaluation.grid import Cell, CellStore
@@ -42,6 +43,7 @@ class Finetune(Finetuning):
 def main() -> None:
     arguments = parse_arguments(Finetune)
     check(arguments)
+    logging.set_verbosity_error()  # the trainer warns, run after run, of the tied weights that safetensors leaves out
     results, benchmark = f"{arguments.namespace}/fsa-results", f"{arguments.namespace}/fsa-benchmark"
     state = PartialState()
     models = {label: resolve_model(reference, arguments.namespace) for label, reference in named(arguments.models)}

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 
@@ -68,9 +69,13 @@ def environment_of(root: Path, endpoint: str) -> dict[str, str]:
 
 
 def child_environment(variables: dict[str, str]) -> dict[str, str]:
-    """Return this process's environment with `variables` set and `UNSET` removed."""
+    """Return this process's environment with `variables` set and `UNSET` removed.
+
+    This Python's folder leads PATH, so that `fsa hub run -- hf …` runs the `hf` installed beside `fsa`.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in UNSET}
-    return kept | variables
+    path = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), kept.get("PATH")]))
+    return kept | variables | {"PATH": path}
 
 
 def shell_lines(variables: dict[str, str]) -> list[str]:
