@@ -23,7 +23,7 @@ install: .venv/.installed
 	@touch $@
 
 test: install
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2   # one thread a worker: two of torch on one core wait for each other
 
 quality: install
 	$(BIN)/ruff format --check .
