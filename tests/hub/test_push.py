@@ -5,12 +5,12 @@ import threading
 
 import pytest
 from datasets import Dataset, Features, List, Value, get_dataset_config_names, load_dataset
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import DatasetCard, HfApi, hf_hub_download
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hub_tools.hub import push
 from hub_tools.hub.guards import is_loopback
-from hub_tools.hub.push import PushError, push_dataset, push_model, push_space, tag_revision
+from hub_tools.hub.push import PushError, push_dataset, push_model, push_report, push_space, tag_revision
 from hub_tools.hub.runs import Run, find_finished_run, resolve_input, start_run
 from tests.tiny_models import save_tiny_student
 
@@ -313,3 +313,23 @@ def test_the_pushed_run_can_be_read_by_a_person(repo_id, run):
     assert facts["stage"] == "build_corpus"
     assert facts["digest"] == run.digest
     assert facts["inputs"] == {"tests/replies": "0" * 40}
+
+
+def test_a_report_joins_the_card_and_leaves_tables_and_run_as_they_were(repo_id, run, tmp_path):
+    push_dataset({"scores": {"results": rows()}}, repo_id, CARD, run=run)
+    (tmp_path / "results.md").write_text("first")
+    (tmp_path / "old.md").write_text("old")
+    push_report(tmp_path, repo_id, "## Report\n\nfirst")
+    (tmp_path / "results.md").write_text("second")
+    (tmp_path / "old.md").unlink()
+    push_report(tmp_path, repo_id, "## Report\n\nsecond")
+
+    files = HfApi().list_repo_files(repo_id, repo_type="dataset")
+    assert "report/results.md" in files
+    assert "report/old.md" not in files
+    card = DatasetCard.load(repo_id)
+    assert card.text.count("## Report") == 1
+    assert "second" in card.text
+    assert card.data.configs[0]["config_name"] == "scores"
+    assert find_finished_run(repo_id, "dataset", run.digest)
+    assert load_dataset(repo_id, "scores", split="results").num_rows == len(ROWS)
