@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from itertools import cycle, product
 from pathlib import Path
+from textwrap import fill
 
 from hub_tools.evaluation.scoring import score_texts
 
@@ -155,7 +156,7 @@ def draw_scores(summary: Sequence[Mapping], path: Path, title: str, split: str =
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("F1, paper's rule (%)")
     axes[0][-1].legend(frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(fill(title, 40 * len(configs)), fontsize=11, y=1.08)
     save_figure(figure, path)
 
 

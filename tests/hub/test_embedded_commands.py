@@ -152,3 +152,18 @@ def test_the_server_is_imported_by_nothing_but_its_users(hub: EmbeddedHub) -> No
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
     print(f"import of the server: {time.perf_counter() - started:.2f} s")
+
+
+def test_a_hub_that_two_runs_share_stays_until_the_second_is_done(root: Path) -> None:
+    waits = "import sys, time, pathlib; pathlib.Path(sys.argv[1]).touch(); time.sleep(float(sys.argv[2]))"
+    up = root.parent / "first-is-up"
+    first = subprocess.Popen([*MODULE, "run", "--root", str(root), "--", sys.executable, "-c", waits, str(up), "1"])
+    while not up.exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    late = f"import time; time.sleep(2.5)\n{WHOAMI[2]}"
+    second = [*MODULE, "run", "--root", str(root), "--", sys.executable, "-c", late]
+    result = subprocess.run(second, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("local ")
+    assert first.wait(30) == 0

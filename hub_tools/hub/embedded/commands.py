@@ -6,15 +6,17 @@ eval "$(fsa hub env)"         # point this shell's clients at it
 """
 
 import argparse
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 from hub_tools.hub.embedded import durable
 from hub_tools.hub.embedded.environment import child_environment, environment_of, shell_lines
@@ -75,21 +77,35 @@ def run(root: Path, command: list[str]) -> int:
     Signals are passed on to the command; a command ended by signal N gives 128 + N, as in a shell.
     """
     root = root.absolute()
-    hub = None
-    if running(root) is None:
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "users.lock").open("a") as users:  # held by every `run` of this root for as long as it needs the Hub
+        fcntl.flock(users, fcntl.LOCK_SH)
+        hub = None
+        if running(root) is None:
+            try:
+                hub = EmbeddedHub(root).start()
+            except HubInUse:  # another one was quicker
+                hub = None
         try:
-            hub = EmbeddedHub(root).start()
-        except HubInUse:  # another one was quicker
-            hub = None
-    try:
-        status = _supervise(command, child_environment(environment(root)))
-    except OSError as error:
-        print(f"fsa hub run: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
-        return 126 if isinstance(error, PermissionError) else 127
-    finally:
-        if hub is not None:
-            hub.stop()
+            status = _supervise(command, child_environment(environment(root)))
+        except OSError as error:
+            print(f"fsa hub run: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
+            return 126 if isinstance(error, PermissionError) else 127
+        finally:
+            if hub is not None:
+                _stop_when_unused(hub, users)
     return 128 - status if status < 0 else status
+
+
+def _stop_when_unused(hub: EmbeddedHub, users: TextIO) -> None:
+    """Stop the Hub once no other `run` uses it: a command that found it running must not lose it half-way."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("fsa hub run: other commands still use this Hub; it stops after them (Ctrl-C: now).", file=sys.stderr)
+        with suppress(KeyboardInterrupt):
+            fcntl.flock(users, fcntl.LOCK_EX)
+    hub.stop()
 
 
 def _supervise(command: list[str], variables: dict[str, str]) -> int:
