@@ -79,7 +79,7 @@ def read_rows(path: Path, kind: str) -> Iterator[tuple[int, dict]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    row = json.loads(line)
+                    row = json.loads(line.rstrip())
                 except json.JSONDecodeError as error:
                     raise TableError(f"{path}:{number}: not JSON ({error.msg}, column {error.colno}).") from error
                 if not isinstance(row, dict):
