@@ -1,0 +1,216 @@
+"""The `fsa` command as its user meets it: tables, lines on stderr, exit statuses."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub_tools import cli
+from tests.tiny_models import save_tiny_student
+
+
+REVIEW = "The pasta was superb but the waiter ignored us."
+LESSONS = [(REVIEW, "pasta | positive ; waiter | negative"), ("Nothing to say.", "")]
+GOLD = [
+    {"id": 1, "sentence": "Good food, rude staff.", "text": "food | positive ; staff | negative", "implicit": False},
+    {"id": 2, "sentence": "We left.", "text": "", "implicit": False},
+]
+PREDICTIONS = [{"id": 2, "prediction": "pizza | negative"}, {"id": 1, "prediction": "food | positive"}]
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    return str(save_tiny_student(tmp_path_factory.mktemp("student"), task="tsa", lessons=LESSONS))
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_text(f'stars,review\n5,Nothing to say.\n3,"Nothing to say. {REVIEW}"\n1,\n', encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def scored(tmp_path):
+    for name, rows in (("predictions.jsonl", PREDICTIONS), ("gold.jsonl", GOLD)):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [str(tmp_path / "predictions.jsonl"), str(tmp_path / "gold.jsonl")]
+
+
+def read_csv(path: Path) -> list[dict]:
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+# --- fsa extract -----------------------------------------------------------------------------------------------------
+
+
+def test_extract_writes_a_table_of_opinions_with_their_place(student, reviews, tmp_path, capsys):
+    output = tmp_path / "opinions.csv"
+    assert cli.main(["extract", str(reviews), "--student", student, "-o", str(output)]) == 0
+    assert read_csv(output) == [
+        {"row": "2", "target": "pasta", "polarity": "positive", "sentence": REVIEW, "start": "20", "end": "25"},
+        {"row": "2", "target": "waiter", "polarity": "negative", "sentence": REVIEW, "start": "45", "end": "51"},
+    ]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "3 texts from column 'review'" in err
+    assert f"2 opinions written to {output}." in err
+
+
+def test_extract_writes_json_lines_and_any_batch_size_finds_the_same(student, reviews, tmp_path):
+    for batch_size in ("1", "64"):
+        output = tmp_path / f"opinions-{batch_size}.jsonl"
+        options = ["--batch_size", batch_size, "-o", str(output)]
+        assert cli.main(["extract", str(reviews), "--student", student, *options]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "opinions-1.jsonl").read_text().splitlines()]
+    assert [(row["row"], row["target"], row["start"]) for row in rows] == [(2, "pasta", 20), (2, "waiter", 45)]
+    assert (tmp_path / "opinions-1.jsonl").read_text() == (tmp_path / "opinions-64.jsonl").read_text()
+
+
+def test_extract_shows_a_table_where_no_output_is_named(student, reviews, capsys):
+    assert cli.main(["extract", str(reviews), "--student", student]) == 0
+    out = capsys.readouterr().out
+    assert "pasta" in out
+    assert "negative" in out
+
+
+def test_extract_reads_the_column_that_is_named(student, tmp_path, capsys):
+    (tmp_path / "r.csv").write_text(f"text,words\nx,{REVIEW}\n")
+    output = tmp_path / "o.csv"
+    options = ["--column", "words", "-o", str(output)]
+    assert cli.main(["extract", str(tmp_path / "r.csv"), "--student", student, *options]) == 0
+    assert [row["target"] for row in read_csv(output)] == ["pasta", "waiter"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--column", "words"], "has no column 'words'; found: stars, review"),
+        (["-o", "opinions.xlsx"], "opinions.xlsx: the output should be .csv or .jsonl"),
+        (["-o", "/nowhere/opinions.csv"], "/nowhere/opinions.csv: cannot be written"),
+    ],
+)
+def test_extract_tells_in_one_line_what_it_cannot_do(student, reviews, capsys, options, message):
+    assert cli.main(["extract", str(reviews), "--student", student, *options]) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fsa extract: ")]
+    assert len(said) == 1
+    assert message in said[0]
+
+
+def test_extract_tells_of_files_and_students_that_are_not_there(reviews, tmp_path, capsys):
+    assert cli.main(["extract", str(tmp_path / "no.csv"), "--student", "me/x"]) == 1
+    assert "no.csv: no such file" in capsys.readouterr().err
+    assert cli.main(["extract", str(reviews), "--student", "tests/no-such-student"]) == 1
+    assert "could not load the student tests/no-such-student" in capsys.readouterr().err
+
+
+def test_a_student_that_was_not_fine_tuned_is_refused(reviews, tmp_path, capsys):
+    plain = save_tiny_student(tmp_path / "plain")
+    assert cli.main(["extract", str(reviews), "--student", str(plain)]) == 1
+    assert "`fsa_task` = None; allowed: tsa, asa" in capsys.readouterr().err
+
+
+def test_a_failure_half_way_leaves_yesterdays_table(student, reviews, tmp_path, monkeypatch, capsys):
+    def broken(*_):
+        yield {"row": 1, "target": "x", "polarity": "positive", "sentence": "x", "start": 0, "end": 1}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hub_tools.students.extraction.extract_table", broken)
+    output = tmp_path / "opinions.csv"
+    output.write_text("from yesterday")
+    assert cli.main(["extract", str(reviews), "--student", student, "-o", str(output)]) == 130
+    assert output.read_text() == "from yesterday"
+    assert "stopped; nothing was written" in capsys.readouterr().err
+
+
+# --- fsa score -------------------------------------------------------------------------------------------------------
+
+
+def test_score_prints_both_rules(scored):
+    """As a command of its own, installed. 2 gold; paper: 1 predicted (pizza is invented), 1 right; strict: 2, 1."""
+    finished = subprocess.run(
+        [Path(sys.executable).parent / "fsa", "score", *scored, "--task", "tsa"], capture_output=True, text=True
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    numbers = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in finished.stdout.splitlines() if "│" in line
+    ]
+    assert ["All", "paper", "100.00", "50.00", "66.67"] in numbers
+    assert ["All", "strict", "50.00", "50.00", "50.00"] in numbers
+    assert "n_" not in finished.stdout
+    assert "invented 1" in finished.stdout
+
+
+def test_score_shows_a_dash_for_a_subset_without_sentences_and_nothing_for_one_that_is_unknown(scored, capsys):
+    assert cli.main(["score", *scored, "--task", "tsa"]) == 0
+    out = capsys.readouterr().out
+    implicit = [line.replace(" ", "") for line in out.splitlines() if "Implicit" in line]
+    assert implicit == ["│Implicit│paper│–│–│–│", "│Implicit│strict│–│–│–│"]
+    assert "Multiple" not in out
+
+
+def test_score_gives_json_to_programs(scored, capsys):
+    assert cli.main(["score", *scored, "--task", "tsa", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["f1"], scores["strict_f1"], scores["n_invented"]) == (pytest.approx(2 / 3), 0.5, 1)
+
+
+def test_score_tells_file_and_line_of_what_it_cannot_read(scored, capsys):
+    Path(scored[0]).write_text('{"id": 1, "prediction": ""}\n{"id": 2}\n')
+    assert cli.main(["score", *scored, "--task", "tsa"]) == 1
+    assert capsys.readouterr().err == (
+        f"fsa score: {scored[0]}:2: field 'prediction' should be text, found None; fields: id.\n"
+    )
+
+
+def test_score_refuses_an_unknown_task(scored, capsys):
+    assert cli.main(["score", *scored, "--task", "sentiment"]) == 1
+    assert "tsa" in capsys.readouterr().err
+
+
+# --- The command itself ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        ["extrakt"],
+        ["extract", "a.csv"],
+        ["score", "p.jsonl", "g.jsonl"],
+        ["extract", "a.csv", "--student", "me/x", "--batch_size", "0"],
+        ["extract", "a.csv", "--student", "me/x", "--batch_size", "many"],
+    ],
+)
+def test_a_wrong_command_leaves_with_2(wrong, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(wrong)
+    assert left.value.code == 2
+    assert "usage: fsa" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in ("extract", "score", "hub"))
+
+
+def test_hub_commands_reach_the_embedded_hub(tmp_path, capfd):
+    code = "import os; print(os.environ['HF_ENDPOINT'])"
+    assert cli.main(["hub", "run", "--root", str(tmp_path / "hub"), "--", sys.executable, "-c", code]) == 0
+    assert capfd.readouterr().out.startswith("http://127.0.0.1:")
+
+
+def test_a_bug_keeps_its_trace(scored, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("bug")
+
+    monkeypatch.setattr("hub_tools.evaluation.scoring.score_texts", broken)
+    with pytest.raises(KeyError):
+        cli.main(["score", *scored, "--task", "tsa"])
