@@ -96,11 +96,9 @@ def check(arguments: Finetune) -> None:
         if not getattr(arguments, name):
             raise ValueError(f"`{name}` must be set.")
     labels = [label for label, _ in named(arguments.models)]
-    unknown = {*arguments.publish, *(text.partition("=")[0] for text in arguments.teachers)} - {*labels}
+    unknown = sorted({*arguments.publish} - {*labels})
     if unknown:
-        raise ValueError(
-            f"`publish` or `teachers` names {', '.join(sorted(unknown))}, but the models are {', '.join(labels)}."
-        )
+        raise ValueError(f"`publish` names {', '.join(unknown)}, but the models are {', '.join(labels)}.")
 
 
 def named(references: list[str]) -> list[tuple[str, str]]:

@@ -39,6 +39,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> T5Tokenizer:
     Args:
         texts: what the student will read and write.
         vocab_size: pieces in all, `<pad> </s> <unk> [NL]` included; the result may be smaller on little text.
+
+    Raises:
+        ValueError: `vocab_size` is less than the number of different signs.
     """
     unigram = Tokenizer(Unigram())
     unigram.normalizer = normalizers.Replace(NEWLINE, " ")
@@ -54,7 +57,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> T5Tokenizer:
         initial_alphabet=[sign for sign in string.printable if not sign.isspace()],
         show_progress=False,
     )
-    unigram.train_from_iterator(texts, trainer)
+    try:
+        unigram.train_from_iterator(texts, trainer)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"vocab_size {vocab_size} is too small for these texts: {error}.") from error
     vocabulary = json.loads(unigram.to_str())["model"]["vocab"]  # the scores show only in the JSON form
     # The trainer sums in any order and leaves ties as its hash tables have them; the same texts shall give the same
     # ids, or a seed would not decide a student.

@@ -58,6 +58,11 @@ def test_a_fresh_student_has_t5s_special_ids_a_row_per_piece_and_is_the_same_for
     assert not torch.equal(model.shared.weight[:5], other.shared.weight[:5])
 
 
+def test_a_vocabulary_without_room_for_every_sign_is_refused():
+    with pytest.raises(ValueError, match=r"vocab_size 90 is too small for these texts"):
+        fresh_student(SENTENCES, **{**SHAPE, "vocab_size": 90})
+
+
 def test_what_is_saved_is_what_is_loaded(fresh, tmp_path):
     model, tokenizer = fresh
     model.config.fsa_task = "tsa"

@@ -1,0 +1,311 @@
+"""The recipes as code: short mains, true docstrings, and their small functions. `make demo` runs them whole."""
+
+import ast
+import re
+import sys
+import uuid
+from dataclasses import replace
+
+import pytest
+from datasets import Dataset
+from huggingface_hub import HfApi
+
+from hub_tools.evaluation.grid import Cell, CellStore
+from hub_tools.teachers.request import reply_row
+from tests.recipes.recipe_files import RECIPES, ROOT, arguments_type, load_recipe
+
+
+by_name = pytest.mark.parametrize("name", RECIPES)
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"ns-{uuid.uuid4().hex[:8]}"
+
+
+# --- What every recipe is --------------------------------------------------------------------------------------------
+
+
+@by_name
+def test_main_reads_like_a_method_section(name):
+    tree = ast.parse((ROOT / "recipes" / f"{name}.py").read_text(encoding="utf-8"))
+    (main,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    assert main.end_lineno - main.lineno + 1 <= 60
+    last = ast.unparse(tree.body[-1])
+    assert last == "if __name__ == '__main__':\n    run_stage(main)"
+
+
+@by_name
+def test_its_docstring_says_what_it_reads_and_writes_and_the_command_that_runs_it(name):
+    said = load_recipe(name).__doc__
+    assert re.search(r"^Reads: +\S", said, re.MULTILINE)
+    assert re.search(r"^Writes: +\S", said, re.MULTILINE)
+    (command,) = re.findall(r"^accelerate launch .*$", said, re.MULTILINE)
+    _, _, script, config = command.split()
+    assert script == f"recipes/{name}.py"
+    assert (ROOT / config).is_file()
+
+
+@by_name
+def test_every_argument_has_a_help_line_of_its_own_or_its_parents(name):
+    fields = arguments_type(name).__dataclass_fields__
+    inherited = {key for base in arguments_type(name).__mro__[1:-1] for key in base.__dataclass_fields__}
+    without = [key for key, field in fields.items() if "help" not in field.metadata and key not in inherited]
+    assert set(without) <= {"configs", "seeds"}
+
+
+@by_name
+def test_it_is_private_unless_asked_otherwise_and_embedded_by_default(name):
+    fields = arguments_type(name).__dataclass_fields__
+    assert fields["private"].default is True
+    assert fields["hub"].default == "embedded"
+
+
+# --- build_benchmark, build_corpus -----------------------------------------------------------------------------------
+
+
+def test_columns_without_a_value_keep_their_type():
+    row = {"id": "1", "sentence": "We left.", "text": "", "opinions": [], "hard": False, "implicit": None}
+    tables = load_recipe("build_benchmark").to_datasets({"tsa-rest14": {"train": [{**row, "multiple": False}]}})
+    features = tables["tsa-rest14"]["train"].features
+    assert features["implicit"].dtype == features["multiple"].dtype == "bool"
+
+    corpus = load_recipe("build_corpus")
+    empty = corpus.to_dataset([], corpus.REJECTED)
+    assert (len(empty), empty.features["rating"].dtype, empty.features["reason"].dtype) == (0, "float32", "string")
+
+
+# --- label_reviews ---------------------------------------------------------------------------------------------------
+
+
+def labelling(tmp_path, **changes):
+    arguments = arguments_type("label_reviews")("me", "data", ["reviews"], "replies-x", runs=str(tmp_path), chunk=3)
+    return replace(arguments, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": "gpt"}, r"teacher 'gpt' is unknown; allowed: lexicon, transformers, recorded"),
+        ({"teacher": "transformers"}, r"needs `model`"),
+        ({"prompts": ["analysis", "summary"]}, r"unknown prompt summary; allowed: analysis, rewriting"),
+    ],
+)
+def test_a_teacher_that_cannot_be_made_is_said_so_before_any_work(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_recipe("label_reviews").make_teacher(labelling(tmp_path, **changes))
+
+
+class Teacher:
+    """Answers with the review in capitals, and breaks off where it is told to."""
+
+    name, revision, sampling = "loud", "1", {"temperature": 0}
+
+    def __init__(self, breaks_at: int = -1):
+        self.asked, self.breaks_at = [], breaks_at
+
+    def reply(self, requests):
+        if len(self.asked) // 3 == self.breaks_at:
+            raise KeyboardInterrupt
+        self.asked += [request.request_id for request in requests]
+        return [
+            reply_row(request, request.review.upper(), self.name, self.revision, self.sampling) for request in requests
+        ]
+
+
+def test_labelling_goes_on_where_it_was_broken_off_and_asks_for_nothing_twice(tmp_path, capsys):
+    label = load_recipe("label_reviews").label
+    reviews = [{"review_id": f"r{number}", "text": f"Review {number}."} for number in range(5)]
+    broken, second, third = Teacher(breaks_at=2), Teacher(), Teacher()
+    with pytest.raises(KeyboardInterrupt):
+        label(reviews, broken, labelling(tmp_path))
+    replies = label(reviews, second, labelling(tmp_path))
+    assert label(reviews, third, labelling(tmp_path)) == replies
+    assert (len(broken.asked), len(second.asked), len(third.asked)) == (6, 4, 0)
+    assert len({*broken.asked, *second.asked}) == 10
+    assert [(row["review_id"], row["reply"]) for row in replies] == [
+        (f"r{number}", f"REVIEW {number}.") for number in range(5) for _ in ("analysis", "rewriting")
+    ]
+    assert "10 of 10 replies are in the journal; reused." in capsys.readouterr().out
+
+
+def test_fewer_reviews_are_answered_with_theirs_only(tmp_path):
+    label = load_recipe("label_reviews").label
+    reviews = [{"review_id": f"r{number}", "text": f"Review {number}."} for number in range(5)]
+    label(reviews, Teacher(), labelling(tmp_path))
+    replies = label(reviews[:1], Teacher(), labelling(tmp_path, prompts=["analysis"]))
+    assert [(row["review_id"], row["prompt"]) for row in replies] == [("r0", "analysis")]
+
+
+# --- pretrain --------------------------------------------------------------------------------------------------------
+
+
+def pretraining(**changes):
+    return replace(arguments_type("pretrain")("me", "t5-sentiment"), **changes)
+
+
+@pytest.mark.parametrize(("epochs", "pairs", "steps"), [(10, 200_000, 20_000), (1, 101, 2), (0.5, 100, 1), (0, 5, 1)])
+def test_epochs_become_steps_rounded_up(epochs, pairs, steps):
+    settings = load_recipe("pretrain").settings(pretraining(epochs=epochs, warmup_steps=7), pairs)
+    assert (settings.steps, settings.warmup_steps, settings.pairs_per_step) == (steps, 7, 100)
+
+
+def test_an_impossible_step_is_told_as_such():
+    with pytest.raises(ValueError, match="pairs_per_step must be at least 1, found 0"):
+        load_recipe("pretrain").settings(pretraining(pairs_per_step=0), 100)
+
+
+def test_a_fresh_student_is_no_input_and_a_checkpoint_is_one_by_its_commit(namespace):
+    student_input = load_recipe("pretrain").student_input
+    assert student_input(pretraining()) == {}
+    repo_id = f"{namespace}/t5"
+    HfApi().create_repo(repo_id)
+    first = HfApi().upload_file(repo_id=repo_id, path_in_repo="a.txt", path_or_fileobj=b"1").oid
+    HfApi().create_tag(repo_id, tag="v1")
+    HfApi().upload_file(repo_id=repo_id, path_in_repo="a.txt", path_or_fileobj=b"2")
+    assert student_input(pretraining(student=f"{repo_id}@v1")) == {repo_id: first}
+    assert student_input(pretraining(student=repo_id))[repo_id] != first
+    with pytest.raises(ValueError, match=r"has no revision 'v2'"):
+        student_input(pretraining(student=f"{repo_id}@v2"))
+    with pytest.raises(ValueError, match=rf"no model {namespace}/t6"):
+        student_input(pretraining(student=f"{namespace}/t6"))
+
+
+def test_pairs_are_those_of_the_configs_named_and_never_the_rejected(namespace):
+    load_pairs, corpus = load_recipe("pretrain").load_pairs, f"{namespace}/corpus"
+    for config in ("lexicon-restaurant-analysis", "lexicon-restaurant-rewriting", "rejected"):
+        Dataset.from_list([{"pair_id": config, "input": "a", "target": "b"}]).push_to_hub(corpus, config)
+    commit = HfApi().dataset_info(corpus).sha
+    found = [row["pair_id"] for row in load_pairs(corpus, commit, [])]
+    assert found == ["lexicon-restaurant-analysis", "lexicon-restaurant-rewriting"]
+    only = load_pairs(corpus, commit, ["lexicon-restaurant-rewriting"])
+    assert [row["pair_id"] for row in only] == ["lexicon-restaurant-rewriting"]
+    for unknown in ("mixtral-laptop-analysis", "rejected"):
+        with pytest.raises(ValueError, match=rf"has no config {unknown}; found: lexicon-restaurant-analysis, lex"):
+            load_pairs(corpus, commit, [unknown])
+
+
+def test_a_fresh_student_reads_and_writes_the_corpus():
+    pairs = [{"input": "Loved it.\nTruly.", "target": 'Opinion Target 1: "it"\nSentiment: positive'}]
+    arguments = pretraining(vocab_size=120, d_model=16, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.25)
+    model, tokenizer = load_recipe("pretrain").make_student(arguments, pairs)
+    assert (model.config.d_model, model.config.num_layers, model.config.dropout_rate) == (16, 1, 0.25)
+    assert tokenizer.unk_token_id not in tokenizer(pairs[0]["target"].replace("\n", "[NL]")).input_ids
+
+
+# --- finetune --------------------------------------------------------------------------------------------------------
+
+
+def finetuning(**changes):
+    given = {"models": ["base=t5@step-0", "distilled=t5"], "configs": ["tsa-rest14"], "seeds": [1, 2]}
+    return arguments_type("finetune")(**{"namespace": "me", **given, **changes})
+
+
+def test_models_are_labels_and_references():
+    named = load_recipe("finetune").named
+    assert named(["base=me/t5@step-0", "x=a=b"]) == [("base", "me/t5@step-0"), ("x", "a=b")]
+    for wrong in ([], ["base"], ["base="], ["base=a", "base=b"]):
+        with pytest.raises(ValueError, match=r"models must be distinct label=repo, e\.g\. base=google-t5/t5-base"):
+            named(wrong)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"namespace": ""}, "`namespace` must be set"),
+        ({"configs": []}, "`configs` must be set"),
+        ({"seeds": []}, "`seeds` must be set"),
+        ({"models": []}, "models must be distinct"),
+        ({"publish": ["distiled"]}, "`publish` names distiled, but the models are base, distilled"),
+    ],
+)
+def test_what_could_not_end_well_does_not_begin(changes, message):
+    load_recipe("finetune").check(finetuning(publish=["distilled"]))
+    with pytest.raises(ValueError, match=message):
+        load_recipe("finetune").check(finetuning(**changes))
+
+
+def test_a_model_is_of_the_namespace_unless_it_says_another(namespace):
+    resolve_model = load_recipe("finetune").resolve_model
+    HfApi().create_repo(f"{namespace}/t5")
+    commit = HfApi().model_info(f"{namespace}/t5").sha
+    assert resolve_model("t5", namespace) == resolve_model(f"{namespace}/t5@main", "me") == (f"{namespace}/t5", commit)
+    with pytest.raises(ValueError, match="no model me/t5"):
+        resolve_model("t5", "me")
+
+
+def test_a_subset_without_sentences_is_not_on_the_card(tmp_path):
+    store, cell = CellStore(tmp_path, {}), Cell("base", "me/t5", "c0ffee", "asa-rest16", 1)
+    right = {"sentence": "Good.", "reference": "food quality | positive", "prediction": "food quality | positive"}
+    rows = [{**right, "hard": False, "implicit": None, "multiple": multiple} for multiple in (True, False)]
+    store.keep(cell, {"validation_f1": 1.0, "predictions": rows})
+    results = load_recipe("finetune").results_of("base", "asa-rest16", [cell], store, None)
+    assert [(result.subset, result.sentences, result.f1) for result in results] == [
+        ("all", 2, [1.0]),
+        ("multiple", 1, [1.0]),
+    ]
+
+
+@pytest.fixture
+def rehearsal(tmp_path, monkeypatch):
+    """finetune.py with everything that trains or talks to a Hub replaced; returns what it ran and what it pushed."""
+    recipe, ran, pushed = load_recipe("finetune"), [], []
+
+    def run_cell(cell, benchmark, revision, settings, store, publish, state):
+        ran.append(cell.seed)
+        student = store.work(cell) / "student"
+        student.mkdir(parents=True)
+        outcome = {"validation_f1": {1: 0.25, 2: 0.75, 3: 0.5}[cell.seed], "predictions": [], "seconds": 1.0}
+        store.keep(cell, outcome, student if cell.model in publish else None)
+        return outcome
+
+    def push_student(label, config, cells, store, *_):
+        pushed.append(store.best(cells).seed)
+        assert store.student(store.best(cells)).is_dir()
+
+    def go(*options):
+        argv = ["finetune.py", "--namespace", "me", "--models", "distilled=t5", "--configs", "tsa-rest14"]
+        monkeypatch.setattr(sys, "argv", [*argv, "--runs", str(tmp_path), *options])
+        ran.clear()
+        pushed.clear()
+        recipe.main()
+        return list(ran), list(pushed)
+
+    monkeypatch.setattr(recipe, "run_cell", run_cell)
+    monkeypatch.setattr(recipe, "push_student", push_student)
+    monkeypatch.setattr(recipe, "push_results", lambda *_: None)
+    monkeypatch.setattr(recipe, "resolve_input", lambda *_: "c0ffee")
+    monkeypatch.setattr(recipe, "find_finished_run", lambda *_: None)
+    return go
+
+
+def test_finished_cells_are_not_run_again_and_the_best_is_published(rehearsal):
+    assert rehearsal("--seeds", "1", "2", "--publish", "distilled") == ([1, 2], [2])
+    assert rehearsal("--seeds", "1", "2", "3", "--publish", "distilled") == ([3], [2])
+    assert rehearsal("--seeds", "1", "2", "3", "--publish", "distilled", "--lr", "1e-5") == ([1, 2, 3], [2])
+
+
+def test_a_student_can_be_published_after_its_cells_were_finished_without(rehearsal):
+    assert rehearsal("--seeds", "1", "2", "3") == ([1, 2, 3], [])
+    assert rehearsal("--seeds", "1", "2", "3", "--publish", "distilled") == ([2], [2])
+
+
+# --- publish ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_space_whose_student_does_not_exist_is_not_published(namespace, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["publish.py", "--namespace", namespace, "--students", "no-such-student"])
+    with pytest.raises(ValueError, match=rf"no model {namespace}/no-such-student"):
+        load_recipe("publish").main()
+    assert not HfApi().repo_exists(f"{namespace}/fsa_f1", repo_type="space")
+
+
+# --- report ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_shows_every_column_in_the_terminal(capsys):
+    header = ["config", "subset", "rule", "base (2 seeds)", "distilled (2 seeds)", "difference"]
+    lines = [["tsa", "All", "paper", "1.00 ± 0.50", "2.00 ± 0.50", "+1.00"], ["asa", "All", "paper", "–", "–", "–"]]
+    load_recipe("report").show("Title", header, lines)
+    out = capsys.readouterr().out
+    assert all(cell in out for line in [header, *lines] for cell in line)
