@@ -191,14 +191,14 @@ def _write_reviews(draft: Path, seed: int, count: int, used: set[str]) -> None:
 
 
 def _review(composer: Composer) -> tuple[str, int]:
-    """Two to five sentences whose polarities agree with the stars."""
+    """One to three sentences whose polarities agree with the stars."""
     rng = composer.rng
     stars = rng.choices((1, 2, 3, 4, 5), _STARS)[0]
     kinds = {"explicit": 0.32, "same": 0.18, "implicit": 0.3, "mention": 0.08, "plain": 0.12}
     if 1 < stars < 5:
         kinds |= {"opposite": 0.14, "explicit+implicit": 0.14}
     sentences = []
-    for number in range(rng.randint(2, 5)):
+    for number in range(rng.randint(1, 3)):
         kind = rng.choices(list(kinds), list(kinds.values()))[0]
         kind = "explicit" if number == 0 and kind in ("mention", "plain") else kind
         polarity = rng.choices(("positive", "negative", "neutral"), _POLARITIES[stars])[0]

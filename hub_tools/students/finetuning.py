@@ -144,8 +144,16 @@ def finetune(
 
 
 def training_arguments(settings: Finetuning, seed: int, folder: Path) -> Seq2SeqTrainingArguments:
-    """The trainer's arguments; bf16 on a GPU only, since CPUs without bf16 units lose by it."""
+    """
+    The trainer's arguments; bf16 on a GPU only, since CPUs without bf16 units lose by it.
+
+    Raises:
+        ValueError: the processes cannot share a batch of `settings.batch_size` evenly.
+    """
     gpu = torch.cuda.is_available()
+    processes = PartialState().num_processes
+    if settings.batch_size % processes:
+        raise ValueError(f"batch_size {settings.batch_size} cannot be shared by {processes} processes; change either.")
     return Seq2SeqTrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
@@ -156,7 +164,7 @@ def training_arguments(settings: Finetuning, seed: int, folder: Path) -> Seq2Seq
         adam_epsilon=1e-6,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=settings.batch_size // processes,
         per_device_eval_batch_size=settings.eval_batch_size,
         predict_with_generate=True,
         generation_max_length=settings.max_length,
