@@ -71,9 +71,13 @@ def tokenise(rows: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase) -> Dat
     return Dataset.from_dict({**inputs, "labels": labels})
 
 
-def decode(ids: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Generated ids (rows, longest; padded with −100 by the trainer) → texts."""
-    return tokenizer.batch_decode(np.where(ids < 0, tokenizer.pad_token_id, ids), skip_special_tokens=True)
+def decode(ids: np.ndarray, tokenizer: PreTrainedTokenizerBase, n: int) -> list[str]:
+    """
+    Generated ids (at least `n`, longest; padded with −100 by the trainer) → `n` texts.
+
+    Several processes fill up their last batches with rows from the beginning, and these come after the `n`.
+    """
+    return tokenizer.batch_decode(np.where(ids[:n] < 0, tokenizer.pad_token_id, ids[:n]), skip_special_tokens=True)
 
 
 def f1_on(rows: Sequence[Mapping], task: str, tokenizer: PreTrainedTokenizerBase) -> Callable:
@@ -81,7 +85,7 @@ def f1_on(rows: Sequence[Mapping], task: str, tokenizer: PreTrainedTokenizerBase
 
     def compute_metrics(evaluated: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
         scores = score_texts(
-            decode(evaluated[0], tokenizer),
+            decode(evaluated[0], tokenizer, len(rows)),
             [row["text"] for row in rows],
             [row["sentence"] for row in rows],
             None,
@@ -193,6 +197,6 @@ def predict(trainer: FSATrainer, tokenizer: PreTrainedTokenizerBase, rows: Seque
     trainer.compute_metrics = None
     ids = trainer.predict(tokenise([rows[index] for index in order], tokenizer)).predictions
     texts: list[str] = [""] * len(rows)
-    for index, text in zip(order, decode(ids, tokenizer), strict=True):
+    for index, text in zip(order, decode(ids, tokenizer, len(rows)), strict=True):
         texts[index] = text
     return texts

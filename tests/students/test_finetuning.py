@@ -9,6 +9,8 @@ import torch
 from hub_tools.students import finetuning
 from hub_tools.students.finetuning import Finetuning, finetune, predict, refuse_test_split
 from hub_tools.students.models import load_student, save_student
+from tests.students.miniature import LESSONS
+from tests.students.miniature import ROWS as TAUGHT
 from tests.tiny_models import save_tiny_student, tiny_model, tiny_tokenizer
 
 
@@ -144,19 +146,13 @@ def test_a_share_of_train_is_drawn_by_the_seed_and_validation_stays_whole(tmp_pa
 
 
 def test_predictions_come_in_the_order_of_the_rows(tmp_path):
-    lessons = [
-        ("Good food.", "food | positive"),
-        ("The waiter that we had on that long evening was awful.", "waiter | negative"),
-        ("A bar.", "bar | neutral"),
-        ("The soup was cold, and so was the tea.", "soup | negative ; tea | negative"),
-    ]
-    folder = save_tiny_student(tmp_path / "taught", lessons=lessons)
+    folder = save_tiny_student(tmp_path / "taught", lessons=LESSONS)
     model, tokenizer = load_student(str(folder))
-    rows = [{"sentence": sentence, "text": text} for sentence, text in lessons]
     frozen = Finetuning(epochs=1, lr=0.0, eval_batch_size=2, max_length=20)
-    trainer, facts = finetune(model, tokenizer, {"train": rows, "validation": rows}, "tsa", 1, frozen, tmp_path / "w")
+    splits = {"train": TAUGHT, "validation": TAUGHT}
+    trainer, facts = finetune(model, tokenizer, splits, "tsa", 1, frozen, tmp_path / "work")
     assert facts["validation_f1"] == 1.0
-    asked = [rows[index] for index in (2, 0, 3, 1, 0)]
+    asked = [TAUGHT[index] for index in (2, 0, 3, 1, 0, 4)]
     assert predict(trainer, tokenizer, asked) == [row["text"] for row in asked]
 
 

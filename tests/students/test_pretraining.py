@@ -1,6 +1,5 @@
 """Pretraining in miniature: what is read, in which order, and that kills, splits and processes change nothing."""
 
-import json
 import math
 import os
 import signal
@@ -30,11 +29,11 @@ from hub_tools.students.pretraining import (
     truncate,
     validation_loss,
 )
-from tests.students.pretrain_run import PAIRS, SETTINGS, run, student
+from tests.students.miniature import PAIRS, SETTINGS, run, student
 
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "tests" / "students" / "pretrain_run.py"
+SCRIPT = ROOT / "tests" / "students" / "miniature.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
@@ -292,31 +291,3 @@ def test_impossible_settings_are_refused_by_name(name):
 def test_nothing_to_train_on_is_said_so(tmp_path):
     with pytest.raises(ValueError, match="no pair to train on"):
         pretrain(student()[0], [], [], SETTINGS, Accelerator(), tmp_path)
-
-
-def test_two_processes_give_the_losses_of_one_and_read_every_pair_once(tmp_path, encoded):
-    launch = [Path(sys.executable).parent / "accelerate", "launch", "--config_file"]
-    config = ROOT / "recipes" / "configs" / "accelerate" / "multi_cpu.yaml"
-    finished = subprocess.run(
-        [*launch, config, SCRIPT, "--folder", tmp_path], env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert finished.returncode == 0, finished.stderr
-    weights, log = run(tmp_path / "alone")
-    together = json.loads((tmp_path / "log.json").read_text())
-    for kind in ("losses", "validation"):
-        alone = getattr(log, kind)
-        assert [step for step, _ in together[kind]] == [step for step, _ in alone]
-        assert [loss for _, loss in together[kind]] == pytest.approx([loss for _, loss in alone], rel=1e-4)
-    for name, weight in load_file(tmp_path / "weights.safetensors").items():
-        assert torch.allclose(weight, weights[name], rtol=1e-2, atol=1e-4), name
-
-    first, second = (json.loads((tmp_path / f"read-{process}.json").read_text()) for process in (0, 1))
-    number = {(tuple(source), tuple(target)): index for index, (source, target) in enumerate(encoded)}
-    for step, (one, other) in enumerate(zip(first, second, strict=True)):
-        read = []
-        for mine, its in zip(one, other, strict=True):
-            # Where a pass is too small for two, the second process reads the first one's pair, with no weight.
-            read += mine + ([] if its == mine else its)
-        assert Counter(number[tuple(source), tuple(target)] for source, target in read) == Counter(
-            plan_step(step, len(PAIRS), SETTINGS.pairs_per_step, SETTINGS.seed)
-        )

@@ -1,9 +1,10 @@
-"""A whole pretraining run in miniature, for tests: importable, and a script that `accelerate launch` can start.
+"""Pretraining and fine-tuning in miniature, for tests: importable, and a script that `accelerate launch` can start.
 
-accelerate launch tests/students/pretrain_run.py --folder <folder> [--halt_at 7]
+accelerate launch tests/students/miniature.py --folder <folder> [--halt_at 7] [--student <fine-tuned student>]
 
 writes into the folder: `checkpoints/`, `log.json`, `weights.safetensors`, and for each process `read-<process>.json`:
-per step, per forward pass, the encoded pairs that it read.
+per step, per forward pass, the encoded pairs that it read. With `--student` it also fine-tunes that one on `ROWS`, at
+a learning rate of 0, and writes `finetuned-<process>.json`: validation facts, optimiser steps, predictions.
 """
 
 import json
@@ -17,7 +18,8 @@ from safetensors.torch import save_file
 
 from hub_tools.arguments import parse_arguments
 from hub_tools.students import pretraining
-from hub_tools.students.models import fresh_student
+from hub_tools.students.finetuning import Finetuning, finetune, predict
+from hub_tools.students.models import fresh_student, load_student
 from hub_tools.students.pretraining import Encoded, Pretraining, TrainingLog, encode_pairs, pretrain
 
 
@@ -68,11 +70,32 @@ def run(
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, log
 
 
+LESSONS = [
+    ("Good food.", "food | positive"),
+    ("The waiter that we had on that long evening was awful.", "waiter | negative"),
+    ("A bar.", "bar | neutral"),
+    ("The soup was cold, and so was the tea.", "soup | negative ; tea | negative"),
+    ("We left.", ""),
+]
+ROWS = [{"sentence": sentence, "text": text} for sentence, text in LESSONS]
+
+
+def finetune_frozen(student_folder: str, folder: Path, **changes) -> tuple[dict[str, float], int, list[str]]:
+    """Validation facts, optimiser steps and predictions on `ROWS` of a student that may not learn anything."""
+    model, tokenizer = load_student(student_folder)
+    settings = Finetuning(
+        **{"epochs": 2, "lr": 0.0, "batch_size": 2, "eval_batch_size": 2, "max_length": 20, **changes}
+    )
+    trainer, facts = finetune(model, tokenizer, {"train": ROWS, "validation": ROWS}, "tsa", 1, settings, folder)
+    return facts, trainer.state.global_step, predict(trainer, tokenizer, ROWS)
+
+
 @dataclass
 class Run:
     folder: str
     dropout_rate: float = 0.0
     halt_at: int = -1
+    student: str = ""
 
 
 def main() -> None:
@@ -99,6 +122,10 @@ def main() -> None:
     if accelerator.is_main_process:
         (folder / "log.json").write_text(json.dumps(asdict(log)), encoding="utf-8")
         save_file(weights, folder / "weights.safetensors")
+    accelerator.wait_for_everyone()
+    if arguments.student:
+        found = finetune_frozen(arguments.student, folder / "finetuning")
+        (folder / f"finetuned-{accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
     accelerator.end_training()
 
 
