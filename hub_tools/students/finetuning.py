@@ -6,7 +6,6 @@ Fine-tuning on the FSA benchmark with `Seq2SeqTrainer`: sentence in, text form o
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 
 import numpy as np
 import torch
@@ -124,10 +123,6 @@ def finetune(
         chosen = np.random.default_rng(seed).permutation(len(rows["train"]))
         rows["train"] = [rows["train"][index] for index in chosen[: int(len(chosen) * settings.train_share)]]
     model.config.fsa_task = task
-    state = PartialState()
-    if state.is_main_process:
-        rmtree(folder, ignore_errors=True)  # the trainer would count a killed run's checkpoints among its own
-    state.wait_for_everyone()
     trainer = FSATrainer(
         model=model,
         args=training_arguments(settings, seed, folder),

@@ -83,10 +83,6 @@ def test_fine_tuning_keeps_its_batch_size_and_scores_every_sentence_once(togethe
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(taught, tmp_path, monkeypatch):
     class Three:
         num_processes = 3
-        is_main_process = False
-
-        def wait_for_everyone(self):
-            pass
 
     monkeypatch.setattr("hub_tools.students.finetuning.PartialState", Three)
     assert Finetuning().batch_size == 16
