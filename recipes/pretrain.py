@@ -150,7 +150,8 @@ def push_start(pairs: list[dict], repo_id: str, folder: Path, arguments: Pretrai
         summary="The starting point of a distillation run, kept so that its gain can be measured.",
         base_model=arguments.student.partition("@")[0] or None,
     )
-    commit = push_model(folder, repo_id, card=model_card(facts), private=arguments.private)
+    # On a branch: `main` must not offer a student that has learned nothing, to a `finetune` started meanwhile, say.
+    commit = push_model(folder, repo_id, card=model_card(facts), private=arguments.private, revision="start")
     tag_revision(repo_id, "step-0", commit, "model")
 
 
