@@ -5,15 +5,16 @@ references and unlisted events escape it. Numbers made with it say nothing about
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from . import wordlists
 from .clauses import Finding, find_opinions
-from .request import Request, reply_row
+from .request import Answers, Request, in_chunks, reply_row
 
 
+CHUNK = 256  # replies
 MOST_OPINIONS = 6  # a student reads at most 400 tokens of a reply; a block is 50 to 70
 MOST_MENTIONS = 2
 _LONGEST_QUOTE = 24  # words
@@ -50,6 +51,10 @@ class LexiconTeacher:
         ).hexdigest()[:12]
     )
     sampling: dict[str, float] = {}  # noqa: RUF012  nothing is sampled
+
+    def replies(self, requests: Iterable[Request]) -> Iterator[Answers]:
+        """A few hundred rows at a time, since each group is written to the disk."""
+        return in_chunks(lambda chunk: Answers(self.reply(chunk)), requests, CHUNK)
 
     def reply(self, requests: Sequence[Request]) -> list[dict[str, str | int]]:
         """One reply row per request, in order.

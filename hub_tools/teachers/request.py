@@ -1,13 +1,15 @@
-"""What every teacher takes and gives: requests in, reply rows out.
+"""What every teacher takes and gives: requests in, answers out, each with a reply row or the reason why there is none.
 
-A teacher is an object with `name`, `revision`, `sampling` (a dict of what else decides a reply) and
-`reply(requests) -> list[reply row]`: one row per request, in their order.
+A teacher asks for its next requests only when it can work on them: what it has taken and not yet answered is in
+flight, and is all that a kill can cost.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
 
 
 Messages = list[dict[str, str]]
@@ -22,6 +24,51 @@ class Request:
     review: str
     prompt: str
     messages: Messages
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that got no reply. `final`: asking again cannot help (the prompt is too long, the content refused)."""
+
+    request: Request
+    reason: str
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came back at one time: rows of the replies contract, and the requests that failed."""
+
+    rows: Sequence[dict[str, str | int]]
+    failures: Sequence[Failure] = ()
+
+
+class Teacher(Protocol):
+    """Who replies. Constructing one loads no weights and opens no connection; the first request does.
+
+    Attributes:
+        name, revision: which model and which version of it.
+        sampling: whatever else decides a reply, as JSON values.
+    """
+
+    name: str
+    revision: str
+    sampling: dict
+
+    def replies(self, requests: Iterable[Request]) -> Iterator[Answers]:
+        """Answers every request once, in any order and grouping, as answers come.
+
+        It takes from `requests` no more than it works on at one time. The caller has recorded what was yielded when it
+        asks for more. When `requests` ends, what is in flight is still answered.
+        """
+        ...
+
+
+def in_chunks(reply: Callable[[list[Request]], Answers], requests: Iterable[Request], size: int) -> Iterator[Answers]:
+    """The answers of a teacher that works on so many requests at a time."""
+    requests = iter(requests)
+    while chunk := list(islice(requests, size)):
+        yield reply(chunk)
 
 
 def request_id(messages: Messages, review: str, teacher: str, revision: str, sampling: Mapping) -> str:

@@ -4,18 +4,18 @@ Weights are read from safetensors only and no code from the model's repo is run.
 """
 
 import hashlib
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from .request import Messages, Request, reply_row
+from .chat import ChatTokenizer
+from .request import Answers, Request, in_chunks, reply_row
 
 
-logger = logging.getLogger(__name__)
-
+BATCHES = 4  # of similar length are cut from one chunk; a kill costs at most these
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -61,55 +61,43 @@ class TransformersTeacher:
         if temperature:
             self.sampling["seed"] = seed
         self.seed, self.batch_size = seed, batch_size
-        self.tokenizer = AutoTokenizer.from_pretrained(model_id, revision=revision, padding_side="left")
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
+        self.model_id = model_id
+        self.chat = ChatTokenizer(model_id, revision)
+
+    @cached_property
+    def model(self) -> Any:
+        """The weights, on the GPU where there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = AutoModelForCausalLM.from_pretrained(
-            model_id, revision=revision, dtype=DTYPES[dtype], use_safetensors=True
-        ).to(device)
-        self.model.eval()
+        dtype = DTYPES[self.sampling["dtype"]]
+        model = AutoModelForCausalLM.from_pretrained(
+            self.model_id, revision=self.revision, dtype=dtype, use_safetensors=True
+        )
+        return model.to(device).eval()
+
+    @cached_property
+    def stops(self) -> set[int]:
+        """The tokens that end a reply."""
         stops = self.model.generation_config.eos_token_id
-        self.stops = {self.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
+        return {self.chat.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
 
-    def prompt(self, messages: Messages) -> str:
-        """The text that the model continues: by the tokenizer's chat template where it has one.
-
-        Templates that refuse a system message (Mixtral's, Gemma's) get it at the head of the first user message.
-        """
-        if not self.tokenizer.chat_template:
-            turns = [f"{message['role'].capitalize()}: {message['content']}" for message in messages]
-            return "\n\n".join([*turns, "Assistant:"])
-        try:
-            return self._template(messages)
-        except Exception as error:  # each template raises its own kind
-            if messages[0]["role"] != "system":
-                raise ValueError(f"{self.name}: its chat template refuses the prompt ({error})") from error
-            first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-            return self._template([first, *messages[2:]])
-
-    def _template(self, messages: Messages) -> str:
-        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    def replies(self, requests: Iterable[Request]) -> Iterator[Answers]:
+        """One chunk of batches after another."""
+        return in_chunks(lambda chunk: Answers(self.reply(chunk)), requests, self.batch_size * BATCHES)
 
     def reply(self, requests: Sequence[Request]) -> list[dict[str, str | int]]:
         """One reply row per request, in order; within, prompts of similar length share a batch."""
         if not requests:
             return []
-        prompts = [self.prompt(request.messages) for request in requests]
-        templated = bool(self.tokenizer.chat_template)  # which writes its own special tokens
-        lengths = [len(ids) for ids in self.tokenizer(prompts, add_special_tokens=not templated)["input_ids"]]
-        order = sorted(range(len(requests)), key=lambda place: -lengths[place])
+        prompts = [self.chat.prompt(request.messages) for request in requests]
+        encoded = self.chat.encode(prompts)
+        order = sorted(range(len(requests)), key=lambda place: -len(encoded[place]))
         rows: dict[int, dict] = {}
         for start in range(0, len(order), self.batch_size):
             places = order[start : start + self.batch_size]
-            batch = self.tokenizer(
-                [prompts[place] for place in places],
-                add_special_tokens=not templated,
-                padding=True,
-                return_tensors="pt",
-            ).to(self.model.device)
-            for place, tokens in zip(places, self._generate(batch, [requests[p] for p in places]), strict=True):
-                rows[place] = self._row(requests[place], lengths[place], tokens)
+            batch = self.chat.tokenizer.pad({"input_ids": [encoded[place] for place in places]}, return_tensors="pt")
+            replies = self._generate(batch.to(self.model.device), [requests[place] for place in places])
+            for place, tokens in zip(places, replies, strict=True):
+                rows[place] = self._row(requests[place], len(encoded[place]), tokens)
         return [rows[place] for place in range(len(requests))]
 
     @torch.inference_mode()
@@ -128,7 +116,7 @@ class TransformersTeacher:
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             max_new_tokens=self.sampling["max_new_tokens"],
-            pad_token_id=self.tokenizer.pad_token_id,
+            pad_token_id=self.chat.tokenizer.pad_token_id,
             **options,
         )
         replies = []
@@ -139,7 +127,7 @@ class TransformersTeacher:
 
     def _row(self, request: Request, prompt_tokens: int, tokens: list[int]) -> dict[str, str | int]:
         finish = "stop" if tokens and tokens[-1] in self.stops else "length"
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        text = self.chat.tokenizer.decode(tokens, skip_special_tokens=True)
         return reply_row(request, text, self.name, self.revision, self.sampling, finish, prompt_tokens, len(tokens))
 
 

@@ -21,13 +21,13 @@ def _request(review: str, number: int = 0) -> Request:
 
 
 def test_a_template_that_refuses_a_system_message_gets_it_with_the_first_user_message(teacher: TransformersTeacher):
-    assert teacher.prompt(MESSAGES) == "[user]S\n\nU[assistant]"
+    assert teacher.chat.prompt(MESSAGES) == "[user]S\n\nU[assistant]"
 
 
 def test_a_tokenizer_without_a_template_gets_plain_turns(tiny_llama: Path):
     teacher = TransformersTeacher(str(tiny_llama), dtype="float32")
-    teacher.tokenizer.chat_template = None
-    assert teacher.prompt(MESSAGES) == "System: S\n\nUser: U\n\nAssistant:"
+    teacher.chat.tokenizer.chat_template = None
+    assert teacher.chat.prompt(MESSAGES) == "System: S\n\nUser: U\n\nAssistant:"
 
 
 def test_tokens_are_counted_and_the_limit_is_told(teacher: TransformersTeacher):
@@ -38,7 +38,7 @@ def test_tokens_are_counted_and_the_limit_is_told(teacher: TransformersTeacher):
 
 
 def test_a_reply_ends_at_the_stop_token(teacher: TransformersTeacher):
-    stops, teacher.stops = teacher.stops, set(range(len(teacher.tokenizer)))
+    stops, teacher.stops = teacher.stops, set(range(len(teacher.chat.tokenizer)))
     try:
         (row,) = teacher.reply([_request("abc")])
     finally:
