@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 
@@ -83,9 +84,14 @@ def request_id(messages: Messages, review: str, teacher: str, revision: str, sam
     Returns:
         32 hexadecimal digits. Reviews with the same text share it; read them without repeats.
     """
-    decisive = [messages, review, teacher, revision, dict(sampling)]
-    text = json.dumps(decisive, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    decided = [_digest(*message.items()) for message in messages]
+    text = json.dumps([decided, review, teacher, revision, dict(sampling)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=64)  # the system prompt and the demonstrations come with every request
+def _digest(*message: tuple[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(message)).encode()).hexdigest()
 
 
 def requests_for(
