@@ -1,9 +1,9 @@
 """Which requests a labelling run wants, and which of them still have no reply: streamed, never held as a whole."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +55,18 @@ def reviews_of(path: Path, shard: Shard) -> Iterator[dict]:
 
 
 class Wanted:
-    """The requests of a run: every prompt about every review, as the teacher would be asked.
+    """The requests of a run, every prompt about every review, and which of them still have no reply.
 
     Args:
         reviews: called for a fresh iterator of review rows.
         builders: prompt name → function from a review's text to chat messages.
+        teacher: who would be asked.
+        journal: what has been answered.
+
+    Attributes:
+        ids: the request_ids of all.
+        replied: how many the journal holds a reply to.
+        refused: how many it holds only a final failure of.
     """
 
     def __init__(
@@ -67,43 +74,36 @@ class Wanted:
         reviews: Callable[[], Iterator[dict]],
         builders: Mapping[str, Callable[[str], Messages]],
         teacher: Teacher,
+        journal: Journal,
     ) -> None:
         self._reviews, self._builders, self._teacher = reviews, builders, teacher
-        self.ids = RequestIds(request.request_id for request in self)
+        self.replied = self.refused = 0
+        self._answered: list[np.ndarray] = []
+        self.ids = RequestIds(self._looked_up(journal))
 
-    def __iter__(self) -> Iterator[Request]:
-        teacher = self._teacher
-        return requests_for(self._reviews(), self._builders, teacher.name, teacher.revision, teacher.sampling)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def unanswered(self, journal: Journal) -> "Unanswered":
-        """Those that the journal holds neither a reply nor a final failure of."""
+    def _looked_up(self, journal: Journal) -> Iterator[str]:
         known, failed = journal.known(), journal.final_failures()
-        answered = np.zeros(len(self), dtype=bool)
-        done = lost = position = 0
-        ids = (request.request_id for request in self)
-        while window := list(islice(ids, WINDOW)):
-            replied, refused = known.contains(window), failed.contains(window)
-            answered[position : position + len(window)] = np.logical_or(replied, refused)
-            done, lost, position = done + sum(replied), lost + sum(refused), position + len(window)
-        return Unanswered(self, answered, done, lost)
+        requests = self._requests()
+        while window := [request.request_id for request in islice(requests, WINDOW)]:
+            replied, refused = np.array(known.contains(window)), np.array(failed.contains(window))
+            self._answered.append(replied | refused)
+            self.replied += int(replied.sum())
+            self.refused += int((refused & ~replied).sum())
+            yield from window
 
-
-@dataclass(frozen=True)
-class Unanswered:
-    """What is left of a run: iterate for the requests. `done`: replied already; `lost`: failed for good."""
-
-    wanted: Wanted
-    answered: np.ndarray  # bool, one per wanted request
-    done: int
-    lost: int
+    def _requests(self, skip: Iterable[bool] = ()) -> Iterator[Request]:
+        teacher = self._teacher
+        return requests_for(self._reviews(), self._builders, teacher.name, teacher.revision, teacher.sampling, skip)
 
     def __len__(self) -> int:
-        return len(self.answered) - self.done - self.lost
+        """How many requests there are in all."""
+        return sum(map(len, self._answered))
 
-    def __iter__(self) -> Iterator[Request]:
-        for request, answered in zip(self.wanted, self.answered, strict=True):
-            if not answered:
-                yield request
+    @property
+    def left(self) -> int:
+        """How many are to be asked for."""
+        return len(self) - self.replied - self.refused
+
+    def unanswered(self) -> Iterator[Request]:
+        """The requests that are to be asked for, in order."""
+        return self._requests(chain.from_iterable(self._answered))

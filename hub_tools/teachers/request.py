@@ -85,30 +85,38 @@ def request_id(messages: Messages, review: str, teacher: str, revision: str, sam
         32 hexadecimal digits. Reviews with the same text share it; read them without repeats.
     """
     decided = [_digest(*message.items()) for message in messages]
-    text = json.dumps([decided, review, teacher, revision, dict(sampling)], sort_keys=True, separators=(",", ":"))
+    text = _canonical([decided, review, teacher, revision, dict(sampling)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @lru_cache(maxsize=64)  # the system prompt and the demonstrations come with every request
 def _digest(*message: tuple[str, str]) -> str:
-    return hashlib.sha256(json.dumps(sorted(message)).encode()).hexdigest()
+    return hashlib.sha256(_canonical(sorted(message)).encode()).hexdigest()
 
 
 def requests_for(
-    reviews: Sequence[Mapping],
+    reviews: Iterable[Mapping],
     builders: Mapping[str, Callable[[str], Messages]],
     teacher: str,
     revision: str,
     sampling: Mapping,
+    skip: Iterable[bool] = (),
 ) -> Iterator[Request]:
     """Every prompt about every review, prompt after prompt for one review after another.
 
     Args:
         reviews: rows with `review_id` and `text`.
         builders: prompt name → function from the review's text to chat messages.
+        skip: one truth value per request, in this order; those that are true are left out. Missing ones are false.
     """
+    skip = iter(skip)
     for review in reviews:
         for prompt, build in builders.items():
+            if next(skip, False):
+                continue
             messages = build(review["text"])
             key = request_id(messages, review["text"], teacher, revision, sampling)
             yield Request(key, review["review_id"], review["text"], prompt, messages)
