@@ -31,7 +31,7 @@ from .runs import RUN_FILE, Run
 
 
 __all__ = [
-    "PushError", "push_dataset", "push_model", "push_report", "push_space", "tag_revision",
+    "PushError", "push_dataset", "push_model", "push_parts", "push_report", "push_space", "tag_revision",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,30 @@ def push_dataset(
         return _push(
             repo_id, "dataset", files, run, lambda name: matches(name, TABLES), private=private, revision=revision
         )
+
+
+def push_parts(
+    files: Mapping[str, Path | bytes],
+    repo_id: str,
+    card: str,
+    *,
+    private: bool = True,
+    run: Run | None = None,
+    keep: Callable[[str], bool] = lambda name: True,
+) -> str:
+    """Add files to a dataset repo that grows part by part, with a card that says how far it is; return the commit.
+
+    Tables in the repo that are not among `files` stay where `keep` says so of their path. The card names the `configs`
+    itself. Without `run` the repo holds no finished run afterwards.
+
+    Raises:
+        PushError: as `push_model`.
+    """
+
+    def is_stale(name: str) -> bool:
+        return matches(name, TABLES) and not keep(name)
+
+    return _push(repo_id, "dataset", {**files, "README.md": card.encode()}, run, is_stale, private=private)
 
 
 def push_model(

@@ -40,7 +40,9 @@ LIBRARIES = (
 
 # What a run writes to and how fast it goes does not decide what comes out of it.
 INCIDENTAL = frozenset(
-    "hub private data runs push_to_hub output_dir overwrite_output_dir resume num_proc num_workers "
+    "hub private data runs push_every max_cost max_tokens max_hours price_input price_output price_gpu_hour gpus throughput "
+    "endpoints api_key_env concurrency requests_per_minute tokens_per_minute timeout attempts poll_seconds chunk workers "
+    "ray_address gpu_memory_utilization push_to_hub output_dir overwrite_output_dir resume num_proc num_workers "
     "dataloader_num_workers logging_steps report_to run_name disable_tqdm log_level show_progress".split()
 )
 # `token` and `hub_token` are secrets; `max_new_tokens` and `tokenizer` are not.
@@ -63,6 +65,7 @@ class Run:
     started: str = ""
     finished: str | None = None
     seconds: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  # what was measured on the way: tokens, cost, …
 
     @property
     def digest(self) -> str:
@@ -71,11 +74,11 @@ class Run:
         facts = [self.stage, deciding, self.inputs, self.libraries.get("fsa-distill")]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def finish(self) -> Run:
-        """The same run with its end and duration in seconds set to now."""
+    def finish(self, **facts: Any) -> Run:
+        """The same run with its end and duration in seconds set to now, and with what was measured on the way."""
         now = datetime.now(UTC)
         seconds = (now - datetime.fromisoformat(self.started)).total_seconds()
-        return replace(self, finished=now.isoformat(timespec="seconds"), seconds=round(seconds, 1))
+        return replace(self, finished=now.isoformat(timespec="seconds"), seconds=round(seconds, 1), facts=facts)
 
     def to_json(self) -> str:
         """The run as JSON text, digest included."""
