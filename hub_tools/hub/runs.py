@@ -40,10 +40,12 @@ LIBRARIES = (
 
 # What a run writes to and how fast it goes does not decide what comes out of it.
 INCIDENTAL = frozenset(
-    "hub private data runs push_every max_cost max_tokens max_hours price_input price_output price_gpu_hour gpus throughput "
-    "endpoints api_key_env concurrency requests_per_minute tokens_per_minute timeout attempts poll_seconds chunk workers "
-    "ray_address gpu_memory_utilization push_to_hub output_dir overwrite_output_dir resume num_proc num_workers "
-    "dataloader_num_workers logging_steps report_to run_name disable_tqdm log_level show_progress".split()
+    "hub private data runs push_to_hub output_dir overwrite_output_dir resume num_proc num_workers "
+    "dataloader_num_workers logging_steps report_to run_name disable_tqdm log_level show_progress "
+    # of labelling: what it may cost, who serves the teacher, and in what portions
+    "push_every max_cost max_tokens max_hours price_input price_output price_gpu_hour gpus throughput endpoints "
+    "api_key_env concurrency requests_per_minute tokens_per_minute timeout attempts poll_seconds chunk workers "
+    "ray_address gpu_memory_utilization".split()
 )
 # `token` and `hub_token` are secrets; `max_new_tokens` and `tokenizer` are not.
 _SECRET_KEY = re.compile(r"(^|[_-])(token|api[_-]?key|secret|password|credentials?)$", re.IGNORECASE)

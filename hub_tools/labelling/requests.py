@@ -1,12 +1,14 @@
 """Which requests a labelling run wants, and which of them still have no reply: streamed, never held as a whole."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from hub_tools.teachers.journal import Journal
@@ -54,6 +56,14 @@ def reviews_of(path: Path, shard: Shard) -> Iterator[dict]:
             position += 1
 
 
+class Asked(Protocol):
+    """What a run asks for."""
+
+    def review_ids(self, request_ids: Sequence[str]) -> list[str | None]:
+        """The review that each request is about; None for requests that the run does not make."""
+        ...
+
+
 class Wanted:
     """The requests of a run, every prompt about every review, and which of them still have no reply.
 
@@ -64,7 +74,6 @@ class Wanted:
         journal: what has been answered.
 
     Attributes:
-        ids: the request_ids of all.
         replied: how many the journal holds a reply to.
         refused: how many it holds only a final failure of.
     """
@@ -79,21 +88,30 @@ class Wanted:
         self._reviews, self._builders, self._teacher = reviews, builders, teacher
         self.replied = self.refused = 0
         self._answered: list[np.ndarray] = []
-        self.ids = RequestIds(self._looked_up(journal))
+        self._reviews_of: list[arrow.Array] = []
+        self._ids = RequestIds(self._looked_up(journal))
+        self._review_ids = arrow.chunked_array(self._reviews_of, arrow.string())
 
     def _looked_up(self, journal: Journal) -> Iterator[str]:
         known, failed = journal.known(), journal.final_failures()
         requests = self._requests()
-        while window := [request.request_id for request in islice(requests, WINDOW)]:
-            replied, refused = np.array(known.contains(window)), np.array(failed.contains(window))
+        while window := [(request.request_id, request.review_id) for request in islice(requests, WINDOW)]:
+            ids, review_ids = zip(*window, strict=True)
+            replied, refused = np.array(known.contains(ids)), np.array(failed.contains(ids))
             self._answered.append(replied | refused)
+            self._reviews_of.append(arrow.array(review_ids))
             self.replied += int(replied.sum())
             self.refused += int((refused & ~replied).sum())
-            yield from window
+            yield from ids
 
     def _requests(self, skip: Iterable[bool] = ()) -> Iterator[Request]:
         teacher = self._teacher
         return requests_for(self._reviews(), self._builders, teacher.name, teacher.revision, teacher.sampling, skip)
+
+    def review_ids(self, request_ids: Sequence[str]) -> list[str | None]:
+        """As the run's own sample names the reviews: a journal may know the same text by another id."""
+        places = self._ids.positions(request_ids)
+        return self._review_ids.take(arrow.array([None if place < 0 else place for place in places])).to_pylist()
 
     def __len__(self) -> int:
         """How many requests there are in all."""

@@ -1,0 +1,219 @@
+"""The repo of replies: filled while the run goes on, read back by a run that goes on elsewhere.
+
+Replies are appended as Parquet shards `replies/<labelling>-00000.parquet`, in the order in which they came;
+`<labelling>` is a digest of what the run asks, so that shards of another prompt or teacher are told apart and go with
+the last push. The journal remembers up to where it has been pushed.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import RepositoryNotFoundError
+
+from hub_tools.hub.errors import PushError, explained
+from hub_tools.hub.push import push_parts
+from hub_tools.hub.runs import Run
+from hub_tools.teachers.journal import COLUMNS, Journal
+
+from .requests import Asked
+
+
+logger = logging.getLogger(__name__)
+
+SHARD_ROWS = 50_000
+WINDOW = 5_000  # rows in memory at a time
+_NOTE = "pushed"
+_REPLIES = arrow.schema([(name, arrow.int64() if name.endswith("tokens") else arrow.string()) for name in COLUMNS])
+_FAILURES = arrow.schema([(name, arrow.string()) for name in ("request_id", "review_id", "prompt", "reason")])
+
+
+class RepliesRepo:
+    """One repo that a labelling run pushes to, with the journal as the truth.
+
+    Args:
+        repo_id: the dataset repo.
+        journal: where the replies are.
+        labelling: digest of what the run asks.
+        card: called with the number of replies that are in the repo after the push, and whether the run has ended.
+        every: replies between two pushes; 0 pushes at the end only.
+        private: of a repo that is made.
+    """
+
+    def __init__(
+        self,
+        repo_id: str,
+        journal: Journal,
+        labelling: str,
+        card: Callable[[int, bool], str],
+        *,
+        every: int = 0,
+        private: bool = True,
+    ) -> None:
+        self.repo_id, self.journal, self.labelling, self.card = repo_id, journal, labelling, card
+        self.every, self.private = every, private
+        self._folder = tempfile.TemporaryDirectory(prefix="fsa-replies-")
+        self._uploader = ThreadPoolExecutor(1, "push-replies")
+        self._push: tuple[Future, dict] | None = None
+        self._since = 0  # replies recorded since the last push was begun
+
+    def fetch(self, asked: Asked) -> int:
+        """Record the replies that another machine has pushed to the repo and this run wants; returns how many.
+
+        Only where this journal has never pushed: its own pushes hold nothing that it lacks.
+
+        Raises:
+            PushError: the Hub does not answer, or a table there is none of replies.
+        """
+        if self.journal.noted(_NOTE):
+            return 0
+        with explained(f"look for earlier replies in {self.repo_id}"):
+            try:
+                names = HfApi().list_repo_files(self.repo_id, repo_type="dataset")
+            except RepositoryNotFoundError:
+                return 0
+            fetched = 0
+            empty = not len(self.journal)
+            shards = sorted(name for name in names if name.startswith("replies/") and name.endswith(".parquet"))
+            for name in shards:
+                fetched += self._record(Path(hf_hub_download(self.repo_id, name, repo_type="dataset")), name, asked)
+        own = [name for name in shards if name.startswith(f"replies/{self.labelling}-")]
+        if empty and shards == own:  # then the journal is a copy of the repo
+            self._remember(
+                {"position": self.journal.last_position(), "shards": len(shards), "rows": len(self.journal)}
+            )
+        return fetched
+
+    def _record(self, path: Path, name: str, asked: Asked) -> int:
+        table = parquet.ParquetFile(path)
+        if missing := sorted(set(COLUMNS) - set(table.schema_arrow.names)):
+            raise PushError(
+                f"{name} of {self.repo_id} lacks {', '.join(missing)}: it holds no replies. Name another repo"
+            )
+        recorded = 0
+        for batch in table.iter_batches(WINDOW, columns=list(COLUMNS)):
+            recorded += self.journal.record(list(_own(batch.to_pylist(), asked)))
+        return recorded
+
+    def after(self, new: int, asked: Asked) -> None:
+        """Told that `new` replies were recorded: pushes the finished ones in the background when it is time.
+
+        A Hub that does not answer delays this and stops nothing.
+        """
+        self._since += new
+        if self._push and self._push[0].done():
+            self._settle()
+        if self.every and self._since >= self.every and not self._push:
+            self._since = 0
+            files, state = self._shards(asked)
+            card = self.card(state["rows"], False)
+            self._push = self._uploader.submit(push_parts, files, self.repo_id, card, private=self.private), state
+
+    def _settle(self) -> None:
+        """Remember the push in the background, or say why it failed; its rows go with the next one."""
+        future, state = self._push
+        self._push = None
+        try:
+            future.result()
+        except PushError as error:
+            logger.warning("%s. The next push brings these replies too", error)
+        else:
+            self._remember(state)
+
+    def finish(self, asked: Asked, reviews: Path, run: Run | None) -> str:
+        """Push what has not been pushed, the reviews, the failures and the card; returns the commit.
+
+        Args:
+            reviews: Parquet file of the review rows that were asked about.
+            run: of a run that ended; None marks the repo as unfinished.
+
+        Raises:
+            PushError: the Hub does not answer, or there is no reply at all.
+        """
+        if self._push:
+            self._settle()
+        files, state = self._shards(asked)
+        if not state["rows"]:
+            raise PushError(f"nothing to push to {self.repo_id}: no request has a reply")
+        files["reviews/train.parquet"] = reviews
+        if lost := self._failures(asked):
+            files["failures/train.parquet"] = lost
+        pushed = {_shard_name(self.labelling, number) for number in range(state["shards"])}
+        commit = push_parts(
+            files,
+            self.repo_id,
+            self.card(state["rows"], True),
+            private=self.private,
+            run=run,
+            keep=lambda name: name in pushed,
+        )
+        self._remember(state)
+        return commit
+
+    def _shards(self, asked: Asked) -> tuple[dict[str, Path | bytes], dict]:
+        """Shard files of the replies that have not been pushed, and the state once they are."""
+        state = self._state()
+        files: dict[str, Path | bytes] = {}
+        rows = self._wanted_rows(asked, state)
+        while first := list(islice(rows, WINDOW)):
+            name = _shard_name(self.labelling, state["shards"])
+            files[name] = path = Path(self._folder.name) / Path(name).name
+            with parquet.ParquetWriter(path, _REPLIES) as writer:
+                written = 0
+                while first:
+                    writer.write_table(arrow.Table.from_pylist(first, schema=_REPLIES))
+                    written += len(first)
+                    first = list(islice(rows, WINDOW)) if written < SHARD_ROWS else []
+            state["shards"] += 1
+            state["rows"] += written
+        return files, state
+
+    def _wanted_rows(self, asked: Asked, state: dict) -> Iterator[dict]:
+        rows = self.journal.rows(after=state["position"])
+        while window := list(islice(rows, WINDOW)):
+            state["position"] = window[-1][0]
+            yield from _own([row for _, row in window], asked)
+
+    def _failures(self, asked: Asked) -> Path | None:
+        rows = [{name: row[name] for name in _FAILURES.names} for row in self.journal.failures()]
+        rows = list(_own(rows, asked))
+        if not rows:
+            return None
+        path = Path(self._folder.name) / "failures.parquet"
+        parquet.write_table(arrow.Table.from_pylist(rows, schema=_FAILURES), path)
+        return path
+
+    def _state(self) -> dict:
+        """Up to where this labelling has been pushed; from the start where the repo holds another one."""
+        state = json.loads(self.journal.noted(_NOTE) or "{}")
+        if (state.get("repo_id"), state.get("labelling")) != (self.repo_id, self.labelling):
+            return {"position": 0, "shards": 0, "rows": 0}
+        return {key: state[key] for key in ("position", "shards", "rows")}
+
+    def _remember(self, state: dict) -> None:
+        self.journal.note(_NOTE, json.dumps({**state, "repo_id": self.repo_id, "labelling": self.labelling}))
+
+    def close(self) -> None:
+        """Wait for a push in the background and clean up."""
+        self._uploader.shutdown()
+        if self._push:
+            self._settle()
+        self._folder.cleanup()
+
+
+def _own(rows: list[dict], asked: Asked) -> Iterator[dict]:
+    """The rows that the run asks for, about the reviews as it names them."""
+    for row, review_id in zip(rows, asked.review_ids([row["request_id"] for row in rows]), strict=True):
+        if review_id is not None:
+            yield {**row, "review_id": review_id}
+
+
+def _shard_name(labelling: str, number: int) -> str:
+    return f"replies/{labelling}-{number:05d}.parquet"
