@@ -13,7 +13,6 @@ import pyarrow.parquet as parquet
 
 from hub_tools.teachers.journal import Journal
 from hub_tools.teachers.request import Messages, Request, Teacher, requests_for
-from hub_tools.teachers.request_ids import RequestIds
 
 
 WINDOW = 10_000  # requests looked up in the journal at a time
@@ -89,7 +88,9 @@ class Wanted:
         self.replied = self.refused = 0
         self._answered: list[np.ndarray] = []
         self._reviews_of: list[arrow.Array] = []
-        self._ids = RequestIds(self._looked_up(journal))
+        keys = np.frombuffer(b"".join(map(bytes.fromhex, self._looked_up(journal))), dtype="S16")
+        self._order = np.argsort(keys)
+        self._keys = keys[self._order]
         self._review_ids = arrow.chunked_array(self._reviews_of, arrow.string())
 
     def _looked_up(self, journal: Journal) -> Iterator[str]:
@@ -110,8 +111,12 @@ class Wanted:
 
     def review_ids(self, request_ids: Sequence[str]) -> list[str | None]:
         """As the run's own sample names the reviews: a journal may know the same text by another id."""
-        places = self._ids.positions(request_ids)
-        return self._review_ids.take(arrow.array([None if place < 0 else place for place in places])).to_pylist()
+        if not request_ids or not len(self._keys):
+            return [None] * len(request_ids)
+        sought = np.array([bytes.fromhex(request_id) for request_id in request_ids], dtype="S16")
+        places = np.minimum(np.searchsorted(self._keys, sought), len(self._keys) - 1)
+        found = self._keys[places] == sought
+        return self._review_ids.take(arrow.array(self._order[places], mask=~found)).to_pylist()
 
     def __len__(self) -> int:
         """How many requests there are in all."""
@@ -125,3 +130,14 @@ class Wanted:
     def unanswered(self) -> Iterator[Request]:
         """The requests that are to be asked for, in order."""
         return self._requests(chain.from_iterable(self._answered))
+
+
+class Recorded:
+    """Replies that exist already, as what a run asks for."""
+
+    def __init__(self, replies: Iterable[Mapping]) -> None:
+        self._review_ids = {row["request_id"]: row["review_id"] for row in replies}
+
+    def review_ids(self, request_ids: Sequence[str]) -> list[str | None]:
+        """As the replies say."""
+        return [self._review_ids.get(request_id) for request_id in request_ids]
