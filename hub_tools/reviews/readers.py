@@ -1,158 +1,103 @@
-"""Review files → review rows, and a sample of them by stars.
+"""
+Reviews of every source → review rows, one at a time: a dump of millions passes through in flat memory.
 
-Reads: a .jsonl file or a folder of them, one object a line: `review_id, domain, text, rating` (1–5 or null).
-Makes: review rows `{review_id, domain, text, rating, source}`; `source` is the file's name without its ending.
+Reads: what `ReviewSettings` names: JSON lines (our own, Yelp's, Amazon's), CSV, TSV and Parquet, text files also with
+gzip, and datasets on a Hub.
+Makes: review rows `{review_id, domain, text, rating, source, licence}`; `source` is the name of the file, without its
+ending, or of the Hub dataset.
 """
 
-import json
 import logging
-import math
-import random
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from .formats import FORMATS, Place, clean_text, settle
+from .settings import ReviewSettings
+from .sources import HubDataset, find_sources, raw_rows
+
+
+__all__ = ["clean_text", "read_reviews"]
 
 logger = logging.getLogger(__name__)
 
-# Some public dumps (Yelp polarity) hold escapes as text: backslash-n for a line end, backslash-quote for a quote.
-_ESCAPES = {r"\n": "\n", r"\r": "\n", r"\t": " ", r"\"": '"', r"\'": "'", "\\\\": "\\"}
+_YELP_REVIEWS, _YELP_BUSINESSES = "yelp_academic_dataset_review", "yelp_academic_dataset_business"
 
 
-def clean_text(text: str) -> str:
-    r"""Turn literal escapes into what they stand for, and tidy white space; line ends stay.
-
-    >>> clean_text(r'Good.\n\nThey call it \"brunch\" .')
-    'Good.\n\nThey call it "brunch" .'
+def read_reviews(settings: ReviewSettings) -> Iterator[dict]:
     """
-    text = re.sub(r"\\(?:[nrt\"'\\]|u[0-9a-fA-F]{4})", _unescape, text)
-    text = re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return re.sub(r" ?\n ?", "\n", re.sub(r"\n{3,}", "\n\n", text)).strip()
+    Reads review rows, source by source, in the order of `files`, and of names in a folder.
 
-
-def _unescape(match: re.Match[str]) -> str:
-    escape = match.group()
-    if not escape.startswith("\\u"):
-        return _ESCAPES[escape]
-    code = int(escape[2:], 16)
-    return " " if 0xD800 <= code <= 0xDFFF else chr(code)  # half of a surrogate pair cannot be written as UTF-8
-
-
-def read_reviews(path: Path) -> list[dict]:
-    """Read review rows, in file and line order; a text seen before is dropped, and the log says how many.
-
-    Args:
-        path: a .jsonl file, or a folder whose .jsonl files are read in name order.
+    A row without text has the text "": `sample_to_parquet` counts and drops those.
 
     Raises:
-        FileNotFoundError: no such path, or a folder without .jsonl files.
-        ValueError: a broken line or field, or a review_id that names two texts (named `file:line`).
+        ValueError: a source that is not there or cannot be read, a row whose fields are not what they should be
+            (named `file:line`), no `domain` where the source does not tell it. The first is raised at the call.
     """
-    path = Path(path)
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
-        raise FileNotFoundError(f"{path}: expected a .jsonl file of reviews or a folder of them")
-    rows: list[dict] = []
-    texts: set[str] = set()
-    ids: dict[str, str] = {}
-    repeated = 0
-    for file in files:
-        for number, line in enumerate(file.read_bytes().split(b"\n"), 1):
-            if not line.strip():
-                continue
-            row = _row(line, f"{file}:{number}", file.stem)
-            if row["text"] in texts:
-                repeated += 1
-                continue
-            if row["review_id"] in ids:
-                raise ValueError(
-                    f"{file}:{number}: review_id {row['review_id']!r} already names another text "
-                    f"({ids[row['review_id']]}); make the ids unique"
-                )
-            texts.add(row["text"])
-            ids[row["review_id"]] = f"{file}:{number}"
-            rows.append(row)
-    logger.info("%s: %d reviews read, %d repeated texts dropped", path, len(rows), repeated)
-    return rows
+    return _read(find_sources(settings), settings)
 
 
-def _row(line: bytes, where: str, source: str) -> dict:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: not a JSON object in UTF-8 ({error})") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: found {type(row).__name__}, expected an object with review_id, domain and text")
-    for field in ("review_id", "domain", "text"):
-        if not isinstance(row.get(field), str) or not row[field].strip():
-            raise ValueError(f"{where}: field {field!r} is {row.get(field)!r}, expected a non-empty string")
-    text = clean_text(row["text"])
-    if not text:
-        raise ValueError(f"{where}: field 'text' is {row['text']!r}: nothing is left of it but white space")
-    return {
-        "review_id": row["review_id"],
-        "domain": row["domain"],
-        "text": text,
-        "rating": _rating(row.get("rating"), where),
-        "source": source,
-    }
+def _read(sources: list[Path | HubDataset], settings: ReviewSettings) -> Iterator[dict]:
+    for source in sources:
+        count = 0
+        for row in read_source(source, settings):
+            count += 1
+            yield row
+        logger.info("%s: %d reviews read", source, count)
 
 
-def _rating(value: object, where: str) -> float | None:
-    if value is None:
+def read_source(source: Path | HubDataset, settings: ReviewSettings) -> Iterator[dict]:
+    """The review rows of one source."""
+    if isinstance(source, HubDataset):
+        name = source.repo_id
+        settings = replace(settings, licence=settings.licence or source.licence)
+    else:
+        name = Path(source.stem).stem if source.suffix.lower() == ".gz" else source.stem
+    settled = None
+    for number, row in raw_rows(source):
+        place = Place(name, f"{source}:{number}")
+        if settled is None:
+            settled = settle(row, place, settings)
+            to_review, wanted = FORMATS[settled.format], _wanted(source, settled)
+        if wanted is None or (row.get("business_id") or row.get("parent_asin") or row.get("asin")) in wanted:
+            yield to_review(row, place, settled)
+
+
+def _wanted(source: Path | HubDataset, settings: ReviewSettings) -> set[str] | None:
+    """Ids of the businesses or products of the category asked for; None where all are wanted."""
+    if not settings.category:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 5:
-        raise ValueError(f"{where}: field 'rating' is {value!r}, expected a number from 1 to 5, or null")
-    return float(value)
+    if isinstance(source, HubDataset):
+        raise ValueError(f"{source}: `category` needs the file of businesses or products beside a file of reviews.")
+    file = _catalogue(source)
+    ids: set[str] = set()
+    category = settings.category.strip().lower()
+    for _, row in raw_rows(file):
+        if category in _categories(row.get("categories") or row.get("category")):
+            ids.add(row.get("business_id") or row.get("parent_asin") or row.get("asin"))
+    if not ids:
+        raise ValueError(f"{file}: nothing is of category '{settings.category}'.")
+    logger.info("%s: %d are of category '%s'", file, len(ids), settings.category)
+    return ids
 
 
-def sample_reviews(
-    reviews: Sequence[dict],
-    n: int,
-    seed: int = 42,
-    scheme: str = "R12421",
-    min_words: int = 1,
-    max_words: int | None = None,
-) -> list[dict]:
-    """Draw reviews without replacement, some star ratings more readily than others.
-
-    A scheme names one weight per star, 1 to 5, that multiplies the reviews' natural proportions: with `R12421` a
-    3-star review is four times as likely to be drawn as a 1-star one, since mixed reviews hold the most diverse
-    feelings (paper 1, arXiv 2412.18552, section 2.1 and the note of Table 6). A review without stars weighs 1.
-
-    Args:
-        reviews: review rows.
-        n: how many to draw; all that are left after the length filter when there are fewer.
-        seed: the same seed, rows and arguments give the same sample.
-        scheme: "R" and five digits.
-        min_words, max_words: keep only reviews of so many words (both included).
-
-    Returns:
-        The drawn rows, in the order of `reviews`.
-
-    Raises:
-        ValueError: a malformed scheme or a negative n.
-    """
-    if not re.fullmatch(r"R\d{5}", scheme) or scheme == "R00000":
-        raise ValueError(f"scheme {scheme!r}: expected R and five digits, one weight per star, such as R12421")
-    if n < 0:
-        raise ValueError(f"cannot draw {n} reviews")
-    rng = random.Random(seed)
-    keys: list[tuple[float, int]] = []
-    for position, review in enumerate(reviews):
-        chance = rng.random()  # drawn for every row, so that a filter does not reshuffle the others
-        weight = _weight(review["rating"], scheme)
-        words = len(review["text"].split())
-        if weight and words >= min_words and (max_words is None or words <= max_words):
-            # The n largest u^(1/w) are a weighted sample without replacement (Efraimidis and Spirakis, 2006).
-            keys.append((math.log(1.0 - chance) / weight, position))
-    if len(keys) < n:
-        logger.warning("asked for %d reviews, %d fit", n, len(keys))
-    drawn = sorted(position for _, position in sorted(keys, reverse=True)[:n])
-    return [reviews[position] for position in drawn]
+def _catalogue(reviews: Path) -> Path:
+    """The file that describes what the reviews are of: Yelp's businesses, Amazon's `meta_<reviews>`."""
+    stem = reviews.name.split(".")[0]
+    if stem == _YELP_REVIEWS:
+        stem = _YELP_BUSINESSES
+    else:
+        stem = "meta_" + stem.removeprefix("reviews_").removesuffix("_5")
+    found = sorted(file for file in reviews.parent.glob(f"{stem}.*") if file.is_file())
+    if not found:
+        raise ValueError(f"{reviews}: `category` is told by {stem}.json(l)[.gz] beside it, and there is none.")
+    return found[0]
 
 
-def _weight(rating: float | None, scheme: str) -> int:
-    if rating is None:
-        return 1
-    return int(scheme[min(5, max(1, math.floor(rating + 0.5)))])
+def _categories(value: object) -> set[str]:
+    """Yelp has one text with commas between, Amazon a list, or (2014) a list of lists."""
+    if isinstance(value, list):
+        names = [name for part in value for name in (part if isinstance(part, list) else [part])]
+    else:
+        names = str(value or "").split(",")
+    return {str(name).strip().lower() for name in names}

@@ -1,12 +1,15 @@
-"""Users' own files: a column of texts from CSV, JSON lines or Parquet, and tables written whole or not at all."""
+"""Users' own files: rows of CSV, JSON lines or Parquet, one at a time, and tables written whole or not at all."""
 
 import csv
+import gzip
+import io
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow.parquet as parquet
 from pyarrow.lib import ArrowException
@@ -40,8 +43,6 @@ def read_texts(path: Path, column: str | None = None) -> tuple[list[str], str]:
     try:
         if kind == ".txt":
             rows = [(number, {"text": line}) for number, line in enumerate(read_lines(path), 1)]
-        elif kind == ".parquet":
-            rows = list(enumerate(parquet.read_table(path).to_pylist(), 1))
         else:
             rows = list(read_rows(path, kind))
     except UnicodeDecodeError as error:
@@ -60,31 +61,71 @@ def read_lines(path: Path) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
+def kind_of(path: Path) -> str:
+    """The ending that tells a file's kind: `.json` of reviews.JSON.gz."""
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
+
+
 def read_rows(path: Path, kind: str) -> Iterator[tuple[int, dict]]:
-    """(row number, dictionary) of a CSV, TSV or JSON-lines file; a CSV's header is row 1."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        if kind != ".jsonl":
-            csv.field_size_limit(sys.maxsize)
-            try:
-                for number, row in enumerate(csv.DictReader(lines, delimiter="\t" if kind == ".tsv" else ","), 2):
-                    if None in row:
-                        raise TableError(
-                            f"{path}:{number}: more cells than the header has columns; a text that holds the "
-                            f"separator must be in quotes. Left over: {row[None]!s:.60}."
-                        )
-                    yield number, row
-            except csv.Error as error:
-                raise TableError(f"{path}: not readable as {kind[1:].upper()} ({error}).") from error
-            return
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    row = json.loads(line.rstrip())
-                except json.JSONDecodeError as error:
-                    raise TableError(f"{path}:{number}: not JSON ({error.msg}, column {error.colno}).") from error
-                if not isinstance(row, dict):
-                    raise TableError(f"{path}:{number}: expected an object, found {type(row).__name__}.")
-                yield number, row
+    """
+    (row number, dictionary) of a Parquet, CSV, TSV or JSON-lines file, one at a time; a CSV's header is row 1.
+
+    A text file may be compressed with gzip (ending in .gz).
+    """
+    if kind == ".parquet":
+        yield from read_parquet(path)
+        return
+    with open_bytes(path) as file:
+        if kind in (".csv", ".tsv"):
+            yield from read_csv(path, file, "\t" if kind == ".tsv" else ",")
+        else:
+            yield from read_json_lines(path, file)
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's bytes, decompressed where its name ends in .gz."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def read_parquet(path: Path) -> Iterator[tuple[int, dict]]:
+    """Rows of a Parquet file, a few at a time."""
+    with parquet.ParquetFile(path) as table:
+        rows = (row for batch in table.iter_batches(batch_size=1000) for row in batch.to_pylist())
+        yield from enumerate(rows, 1)
+
+
+def read_csv(path: Path, file: BinaryIO, delimiter: str) -> Iterator[tuple[int, dict]]:
+    """Rows of a file with a header; one that has more cells than the header is a text without its quotes."""
+    csv.field_size_limit(sys.maxsize)
+    lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    try:
+        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter), 2):
+            if None in row:
+                raise TableError(
+                    f"{path}:{number}: more cells than the header has columns; a text that holds the "
+                    f"separator must be in quotes. Left over: {row[None]!s:.60}."
+                )
+            yield number, row
+    except csv.Error as error:
+        raise TableError(f"{path}: not readable as {kind_of(path)[1:].upper()} ({error}).") from error
+
+
+def read_json_lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, dict]]:
+    """An object a line; blank lines are passed over and counted."""
+    for number, line in enumerate(file, 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            row = json.loads(text) if text else None
+        except UnicodeDecodeError as error:
+            raise TableError(f"{path}:{number}: not UTF-8 at byte {error.start}; save it as UTF-8 first.") from error
+        except json.JSONDecodeError as error:
+            raise TableError(f"{path}:{number}: not JSON ({error.msg}, column {error.colno}).") from error
+        except (RecursionError, ValueError) as error:  # nested too deeply, or a whole number of thousands of digits
+            raise TableError(f"{path}:{number}: not JSON that can be read ({error}).") from error
+        if text:
+            if not isinstance(row, dict):
+                raise TableError(f"{path}:{number}: expected an object, found {type(row).__name__}.")
+            yield number, row
 
 
 def choose_column(path: Path, found: Sequence[str], column: str | None) -> str:
