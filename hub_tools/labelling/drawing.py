@@ -1,0 +1,63 @@
+"""The sample of reviews that a run is about: drawn once, kept on the disk beside the journal."""
+
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from hub_tools.hub.runs import digest_files
+from hub_tools.reviews.readers import read_reviews
+from hub_tools.reviews.sampling import sample_to_parquet
+from hub_tools.reviews.settings import ReviewSettings
+from hub_tools.reviews.sources import find_sources
+
+
+def source_revisions(settings: ReviewSettings) -> dict[str, str]:
+    """What the reviews are read from: the digest of the files together, and the commit of each Hub dataset.
+
+    Raises:
+        ValueError: a source is not there.
+    """
+    sources = find_sources(settings)
+    paths = [source for source in sources if isinstance(source, Path)]
+    commits = {source.repo_id: source.revision for source in sources if not isinstance(source, Path)}
+    return ({"files": digest_files(*paths)} if paths else {}) | commits
+
+
+def draw_reviews(settings: ReviewSettings, seed: int, sources: dict[str, str], path: Path) -> dict:
+    """Make `path`, a Parquet file of the drawn review rows, unless it was drawn from the same sources just so.
+
+    Args:
+        sources: of `source_revisions`.
+
+    Returns:
+        What was read, dropped and drawn: the fields of `SampleFacts`.
+
+    Raises:
+        ValueError: a source or a row that cannot be read, or settings that make no sense.
+    """
+    told = {field.name: getattr(settings, field.name) for field in fields(ReviewSettings) if field.name != "data"}
+    drawn_from = json.loads(json.dumps({**told, "seed": seed, "sources": sources}))
+    beside = path.with_suffix(".json")
+    if path.is_file() and beside.is_file():
+        known = json.loads(beside.read_text(encoding="utf-8"))
+        if known["drawn_from"] == drawn_from:
+            return known["facts"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.unlink(missing_ok=True)
+    facts = asdict(
+        sample_to_parquet(
+            read_reviews(settings),
+            path,
+            settings.n,
+            seed,
+            settings.scheme,
+            settings.min_words,
+            settings.max_words,
+            settings.near_duplicates,
+        )
+    )
+    draft = beside.with_suffix(".json.tmp")
+    draft.write_text(json.dumps({"drawn_from": drawn_from, "facts": facts}, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, beside)
+    return json.loads(json.dumps(facts))
