@@ -80,6 +80,7 @@ def push_parts(
     files: Mapping[str, Path | bytes],
     repo_id: str,
     card: str,
+    data_files: Mapping[str, str],
     *,
     private: bool = True,
     run: Run | None = None,
@@ -87,8 +88,8 @@ def push_parts(
 ) -> str:
     """Add files to a dataset repo that grows part by part, with a card that says how far it is; return the commit.
 
-    Tables in the repo that are not among `files` stay where `keep` says so of their path. The card names the `configs`
-    itself. Without `run` the repo holds no finished run afterwards.
+    Tables in the repo that are not among `files` stay where `keep` says so of their path. `data_files` are the repo's
+    configs: config → pattern of the files of its split `train`. Without `run` it holds no finished run afterwards.
 
     Raises:
         PushError: as `push_model`.
@@ -97,7 +98,10 @@ def push_parts(
     def is_stale(name: str) -> bool:
         return matches(name, TABLES) and not keep(name)
 
-    return _push(repo_id, "dataset", {**files, "README.md": card.encode()}, run, is_stale, private=private)
+    with explained(f"read the card for {repo_id}"):
+        parsed = DatasetCard(card, ignore_metadata_errors=False)
+    parsed.data.configs = [{"config_name": name, "data_files": pattern} for name, pattern in data_files.items()]
+    return _push(repo_id, "dataset", {**files, "README.md": str(parsed).encode()}, run, is_stale, private=private)
 
 
 def push_model(

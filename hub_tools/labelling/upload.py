@@ -8,10 +8,12 @@ the last push. The journal remembers up to where it has been pushed.
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
@@ -41,6 +43,7 @@ class RepliesRepo:
     Args:
         repo_id: the dataset repo.
         journal: where the replies are.
+        reviews: Parquet file of the review rows that are asked about.
         labelling: digest of what the run asks.
         card: called with the number of replies that are in the repo after the push, and whether the run has ended.
         every: replies between two pushes; 0 pushes at the end only.
@@ -51,14 +54,15 @@ class RepliesRepo:
         self,
         repo_id: str,
         journal: Journal,
+        reviews: Path,
         labelling: str,
         card: Callable[[int, bool], str],
         *,
         every: int = 0,
         private: bool = True,
     ) -> None:
-        self.repo_id, self.journal, self.labelling, self.card = repo_id, journal, labelling, card
-        self.every, self.private = every, private
+        self.repo_id, self.journal, self.reviews, self.labelling = repo_id, journal, reviews, labelling
+        self.card, self.every, self.private = card, every, private
         self._folder = tempfile.TemporaryDirectory(prefix="fsa-replies-")
         self._uploader = ThreadPoolExecutor(1, "push-replies")
         self._push: tuple[Future, dict] | None = None
@@ -113,8 +117,9 @@ class RepliesRepo:
         if self.every and self._since >= self.every and not self._push:
             self._since = 0
             files, state = self._shards(asked)
-            card = self.card(state["rows"], False)
-            self._push = self._uploader.submit(push_parts, files, self.repo_id, card, private=self.private), state
+            card, data_files = self.card(state["rows"], False), _data_files(files)
+            push = partial(push_parts, files, self.repo_id, card, data_files, private=self.private)
+            self._push = self._uploader.submit(push), state
 
     def _settle(self) -> None:
         """Remember the push in the background, or say why it failed; its rows go with the next one."""
@@ -127,11 +132,10 @@ class RepliesRepo:
         else:
             self._remember(state)
 
-    def finish(self, asked: Asked, reviews: Path, run: Run | None) -> str:
-        """Push what has not been pushed, the reviews, the failures and the card; returns the commit.
+    def finish(self, asked: Asked, run: Run | None) -> str:
+        """Push what has not been pushed, the failures and the card; returns the commit.
 
         Args:
-            reviews: Parquet file of the review rows that were asked about.
             run: of a run that ended; None marks the repo as unfinished.
 
         Raises:
@@ -142,7 +146,6 @@ class RepliesRepo:
         files, state = self._shards(asked)
         if not state["rows"]:
             raise PushError(f"nothing to push to {self.repo_id}: no request has a reply")
-        files["reviews/train.parquet"] = reviews
         if lost := self._failures(asked):
             files["failures/train.parquet"] = lost
         pushed = {_shard_name(self.labelling, number) for number in range(state["shards"])}
@@ -150,6 +153,7 @@ class RepliesRepo:
             files,
             self.repo_id,
             self.card(state["rows"], True),
+            _data_files(files),
             private=self.private,
             run=run,
             keep=lambda name: name in pushed,
@@ -160,7 +164,7 @@ class RepliesRepo:
     def _shards(self, asked: Asked) -> tuple[dict[str, Path | bytes], dict]:
         """Shard files of the replies that have not been pushed, and the state once they are."""
         state = self._state()
-        files: dict[str, Path | bytes] = {}
+        files: dict[str, Path | bytes] = {"reviews/train.parquet": self.reviews}
         rows = self._wanted_rows(asked, state)
         while first := list(islice(rows, WINDOW)):
             name = _shard_name(self.labelling, state["shards"])
@@ -200,12 +204,24 @@ class RepliesRepo:
     def _remember(self, state: dict) -> None:
         self.journal.note(_NOTE, json.dumps({**state, "repo_id": self.repo_id, "labelling": self.labelling}))
 
+    def __enter__(self) -> "RepliesRepo":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
     def close(self) -> None:
         """Wait for a push in the background and clean up."""
         self._uploader.shutdown()
         if self._push:
             self._settle()
         self._folder.cleanup()
+
+
+def _data_files(files: Iterable[str]) -> dict[str, str]:
+    """The configs of the repo: `replies`, `reviews`, and `failures` where there are any."""
+    folders = dict.fromkeys(["replies", *(name.partition("/")[0] for name in files)])
+    return {folder: f"{folder}/*.parquet" for folder in folders}
 
 
 def _own(rows: list[dict], asked: Asked) -> Iterator[dict]:

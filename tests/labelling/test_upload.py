@@ -22,14 +22,7 @@ from hub_tools.teachers.request import Failure
 
 TEACHER = LexiconTeacher()
 REVIEWS = [{"review_id": f"r{number}", "text": f"The soup number {number} was superb."} for number in range(6)]
-CARD = """---
-configs:
-- config_name: replies
-  data_files: replies/*.parquet
-- config_name: reviews
-  data_files: reviews/*.parquet
----
-"""
+CARD = "---\nlanguage: en\n---\n"
 
 
 class Machine:
@@ -42,7 +35,7 @@ class Machine:
         self.journal = Journal(folder / "journal.sqlite")
         self.wanted = Wanted(lambda: iter(reviews), BUILDERS, TEACHER, self.journal)
         self.cards: list[tuple[int, bool]] = []
-        self.repo = RepliesRepo(repo_id, self.journal, labelling, self.card, every=every)
+        self.repo = RepliesRepo(repo_id, self.journal, self.reviews, labelling, self.card, every=every)
 
     def card(self, rows: int, ended: bool) -> str:
         self.cards.append((rows, ended))
@@ -73,12 +66,12 @@ def test_replies_are_on_the_hub_while_the_run_goes_on_and_whole_at_its_end(tmp_p
         requests = list(machine.wanted.unanswered())
         machine.label(requests[:4])
         machine.repo._push[0].result()
-        assert names(repo_id) == ["replies/a1-00000.parquet"]
+        assert names(repo_id) == ["replies/a1-00000.parquet", "reviews/train.parquet"]
         assert len(replies(repo_id)) == 4
         for start in range(4, 12, 2):
             machine.label(requests[start : start + 2])
         run = start_run("label_reviews", {}, {})
-        machine.repo.finish(machine.wanted, machine.reviews, run.finish())
+        machine.repo.finish(machine.wanted, run.finish())
     assert machine.cards[0] == (4, False)
     assert machine.cards[-1] == (12, True)
     assert sorted(row["request_id"] for row in replies(repo_id)) == sorted(row.request_id for row in requests)
@@ -90,14 +83,14 @@ def test_replies_are_on_the_hub_while_the_run_goes_on_and_whole_at_its_end(tmp_p
 def test_another_machine_goes_on_from_what_was_pushed(tmp_path, repo_id):
     with Machine(tmp_path / "first", repo_id, every=4) as first:
         first.label(list(first.wanted.unanswered())[:5])
-        first.repo.finish(first.wanted, first.reviews, None)
+        first.repo.finish(first.wanted, None)
     with Machine(tmp_path / "second", repo_id, every=4) as second:
         assert second.repo.fetch(second.wanted) == 5
         assert second.repo.fetch(second.wanted) == 0
         wanted = Wanted(lambda: iter(REVIEWS), BUILDERS, TEACHER, second.journal)
         assert wanted.left == 7
         second.label(wanted.unanswered())
-        second.repo.finish(second.wanted, second.reviews, None)
+        second.repo.finish(second.wanted, None)
     assert names(repo_id) == ["replies/a1-00000.parquet", "replies/a1-00001.parquet", "reviews/train.parquet"]
     assert len({row["request_id"] for row in replies(repo_id)}) == len(replies(repo_id)) == 12
 
@@ -119,9 +112,9 @@ def test_a_repo_of_something_else_is_not_taken_for_replies(tmp_path, repo_id):
 def test_shards_of_another_prompt_go_with_the_last_push(tmp_path, repo_id):
     with Machine(tmp_path, repo_id, labelling="old") as machine:
         machine.label(machine.wanted.unanswered())
-        machine.repo.finish(machine.wanted, machine.reviews, None)
+        machine.repo.finish(machine.wanted, None)
     with Machine(tmp_path, repo_id, labelling="new", reviews=REVIEWS[:2]) as machine:
-        machine.repo.finish(machine.wanted, machine.reviews, None)
+        machine.repo.finish(machine.wanted, None)
     assert names(repo_id) == ["replies/new-00000.parquet", "reviews/train.parquet"]
     assert {row["review_id"] for row in replies(repo_id)} == {"r0", "r1"}
 
@@ -131,7 +124,7 @@ def test_failures_are_kept_with_their_reasons(tmp_path, repo_id):
         first, *rest = machine.wanted.unanswered()
         machine.journal.record([], [Failure(first, "HTTP 400: too long", final=True)])
         machine.label(rest)
-        machine.repo.finish(machine.wanted, machine.reviews, None)
+        machine.repo.finish(machine.wanted, None)
     path = HfApi().hf_hub_download(repo_id, "failures/train.parquet", repo_type="dataset")
     (row,) = parquet.read_table(path).to_pylist()
     assert (row["request_id"], row["reason"]) == (first.request_id, "HTTP 400: too long")
@@ -151,7 +144,7 @@ def test_a_hub_that_is_down_delays_a_push_and_stops_nothing(tmp_path, repo_id, m
         monkeypatch.setattr(upload, "push_parts", real)
         machine.label(requests[2:4])
         machine.label(requests[4:6])
-        machine.repo.finish(machine.wanted, machine.reviews, None)
+        machine.repo.finish(machine.wanted, None)
     assert "cannot be reached. The next push brings these replies too" in caplog.text
     assert len(replies(repo_id)) == 6
 
@@ -161,11 +154,11 @@ def test_many_replies_make_several_shards(tmp_path, repo_id, monkeypatch):
     monkeypatch.setattr(upload, "WINDOW", 2)
     with Machine(tmp_path, repo_id) as machine:
         machine.label(machine.wanted.unanswered())
-        machine.repo.finish(machine.wanted, machine.reviews, None)
+        machine.repo.finish(machine.wanted, None)
     assert names(repo_id)[:3] == [f"replies/a1-0000{number}.parquet" for number in range(3)]
     assert len(replies(repo_id)) == 12
 
 
 def test_a_run_without_a_single_reply_has_nothing_to_push(tmp_path, repo_id):
     with Machine(tmp_path, repo_id) as machine, pytest.raises(PushError, match="no request has a reply"):
-        machine.repo.finish(machine.wanted, machine.reviews, None)
+        machine.repo.finish(machine.wanted, None)
