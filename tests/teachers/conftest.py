@@ -33,6 +33,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=32,  # vLLM's attention on CPU takes no smaller one
         max_position_embeddings=8192,
         bos_token_id=1,
         eos_token_id=2,
