@@ -1,159 +1,136 @@
 """
-Asks a teacher to analyse and to rewrite reviews: the costly step, so no reply is ever lost or asked for twice.
+Asks a teacher to analyse and to rewrite reviews: the costly step, so no reply is ever lost or paid for twice.
 
-Reads:  review files (or, for `teacher: recorded`, a file of replies that already exist).
+Reads:  review files or datasets (or, for `teacher: recorded`, a file of replies that already exist).
 Writes: <namespace>/<replies>, private: config `replies` as they came, config `reviews` what they are about.
 
 accelerate launch recipes/label_reviews.py recipes/configs/demo/label_reviews.yaml
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from accelerate import PartialState
-from datasets import Dataset, Features, Value
-from tqdm.auto import tqdm
+from rich.console import Console
+from rich.table import Table
 
 from hub_tools.arguments import parse_arguments, run_stage
-from hub_tools.hub.cards import DatasetFacts, Source, Teacher, dataset_card
-from hub_tools.hub.push import push_dataset
+from hub_tools.hub.cards import Teacher
 from hub_tools.hub.runs import Run, digest_files, find_finished_run, start_run
-from hub_tools.prompts import BUILDERS
-from hub_tools.reviews.readers import read_reviews, sample_reviews
+from hub_tools.labelling.arguments import LabelReviews
+from hub_tools.labelling.card import RepliesCard
+from hub_tools.labelling.drawing import draw_reviews, source_revisions, take_recorded
+from hub_tools.labelling.requests import Recorded
+from hub_tools.labelling.session import Outcome, label, labelling_digest, set_aside, wanted_of
+from hub_tools.labelling.upload import RepliesRepo
+from hub_tools.teachers.asking import Stop
 from hub_tools.teachers.journal import Journal
-from hub_tools.teachers.lexicon import LexiconTeacher
-from hub_tools.teachers.recorded import read_recorded
-from hub_tools.teachers.request import requests_for
-
-
-@dataclass
-class LabelReviews:
-    namespace: str = field(metadata={"help": "user or organisation that owns the repo"})
-    data: str = field(metadata={"help": "folder that holds the files"})
-    files: list[str] = field(metadata={"help": "review files or folders, below `data`"})
-    replies: str = field(metadata={"help": "name of the repo to write, e.g. replies-lexicon"})
-    teacher: str = field(default="lexicon", metadata={"help": "`lexicon`, `transformers` or `recorded`"})
-    hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
-    private: bool = field(default=True, metadata={"help": "reviews come with terms of their own: keep this private"})
-    runs: str = field(default="build/runs", metadata={"help": "folder for the journal"})
-    prompts: list[str] = field(default_factory=lambda: list(BUILDERS), metadata={"help": "analysis, rewriting"})
-    n: int = field(default=100_000, metadata={"help": "reviews to label, of those that fit"})
-    scheme: str = field(default="R12421", metadata={"help": "sampling weight of 1 to 5 stars"})
-    min_words: int = field(default=3, metadata={"help": "shortest review"})
-    max_words: int = field(default=180, metadata={"help": "longest review"})
-    seed: int = field(default=42, metadata={"help": "of the sample"})
-    chunk: int = field(default=256, metadata={"help": "replies between two commits to the journal"})
-    model: str = field(default="", metadata={"help": "transformers: Hub id of a causal LM"})
-    model_revision: str = field(default="main", metadata={"help": "transformers: its revision"})
-    max_new_tokens: int = field(default=512, metadata={"help": "transformers: longest reply"})
-    temperature: float = field(default=0.0, metadata={"help": "transformers: 0 decodes greedily"})
-    batch_size: int = field(default=8, metadata={"help": "transformers: prompts at a time"})
-    dtype: str = field(default="bfloat16", metadata={"help": "transformers: of the weights"})
+from hub_tools.teachers.settings import make_teacher
 
 
 def main() -> None:
     arguments = parse_arguments(LabelReviews)
     if not PartialState().is_main_process:
         return
-    repo_id = f"{arguments.namespace}/{arguments.replies}"
-    paths = [Path(arguments.data) / name for name in arguments.files]
-    if arguments.teacher == "recorded" and len(paths) != 1:
-        raise ValueError(f"teacher 'recorded' reads one file of replies; `files` names {len(paths)}.")
-    teacher = None if arguments.teacher == "recorded" else make_teacher(arguments)
-    inputs = {"files": digest_files(*paths)} | ({f"teacher {teacher.name}": teacher.revision} if teacher else {})
-    run = start_run("label_reviews", asdict(arguments), inputs)
-    if find_finished_run(repo_id, "dataset", run.digest):
-        print(f"label_reviews: {repo_id} holds the replies of this very run; reused.")
+    arguments.check()
+    if arguments.teacher == "recorded":
+        return bring_recorded(arguments)
+    teacher, sources = make_teacher(arguments), source_revisions(arguments)
+    run = start_run("label_reviews", asdict(arguments), {**sources, f"teacher {teacher.name}": teacher.revision})
+    if is_there(arguments, run):
         return
 
-    if teacher:
-        everything = [review for path in paths for review in read_reviews(path)]
-        reviews = sample_reviews(
-            everything, arguments.n, arguments.seed, arguments.scheme, arguments.min_words, arguments.max_words
+    drawn = draw_reviews(arguments, arguments.seed, sources, arguments.reviews_file)
+    with Journal(arguments.journal_file) as journal, Stop() as stop:
+        wanted = wanted_of(arguments, teacher, journal)
+        card = RepliesCard(
+            arguments.repo_id, [described(arguments, teacher)], arguments.reviews_file, len(wanted), drawn
         )
-        replies = label(reviews, teacher, arguments)
+        with RepliesRepo(
+            arguments.repo_id, journal, arguments.reviews_file, labelling_digest(arguments, teacher), card,
+            every=arguments.push_every, private=arguments.private,
+        ) as repo:  # fmt: skip
+            if fetched := repo.fetch(wanted):
+                print(f"label_reviews: {fetched:,} replies came from {arguments.repo_id}, pushed by an earlier run.")
+                wanted = wanted_of(arguments, teacher, journal)
+            if wanted.replied:
+                print(f"label_reviews: {wanted.replied:,} of {len(wanted):,} replies are in the journal; reused.")
+            if others := set_aside(journal, wanted, teacher):
+                print(f"label_reviews: {others}")
+            outcome = label(arguments, teacher, wanted, journal, repo, stop)
+            show(outcome)
+            card.facts, card.run = outcome.facts, run.finish(**outcome.facts) if outcome.complete else None
+            if outcome.stopped != "a signal" or arguments.push_every:
+                repo.finish(wanted, card.run)
+    conclude(arguments, outcome, len(wanted))
+
+
+def is_there(arguments: LabelReviews, run: Run) -> bool:
+    """Whether the repo holds the result of this very run already; says so."""
+    found = find_finished_run(arguments.repo_id, "dataset", run.digest) is not None
+    if found:
+        print(f"label_reviews: {arguments.repo_id} holds the replies of this very run; reused.")
+    return found
+
+
+def described(arguments: LabelReviews, teacher) -> Teacher:
+    """The teacher, for the card."""
+    return Teacher(teacher.name, arguments.teacher != "lexicon", teacher.revision, teacher.sampling)
+
+
+def bring_recorded(arguments: LabelReviews) -> None:
+    """Pushes replies that exist already, as if they had just come."""
+    if len(arguments.files) != 1:
+        raise ValueError(f"teacher 'recorded' reads one file of replies; `files` names {len(arguments.files)}.")
+    path = Path(arguments.data) / arguments.files[0]
+    run = start_run("label_reviews", asdict(arguments), {"files": digest_files(path)})
+    if is_there(arguments, run):
+        return
+    replies = take_recorded(path, arguments.reviews_file)
+    teacher = Teacher(replies[0]["teacher"], True, replies[0]["teacher_revision"])
+    card = RepliesCard(arguments.repo_id, [teacher], arguments.reviews_file, len(replies), run=run.finish())
+    with (
+        Journal(arguments.journal_file) as journal,
+        RepliesRepo(
+            arguments.repo_id, journal, arguments.reviews_file, run.digest[:8], card, private=arguments.private
+        ) as repo,
+    ):
+        journal.record(replies)
+        repo.finish(Recorded(replies), card.run)
+    print(f"label_reviews: pushed {arguments.repo_id}: {len(replies):,} recorded replies.")
+
+
+def show(outcome: Outcome) -> None:
+    """Planned against actual."""
+    if outcome.summary:
+        table = Table("", "planned", "actual", title="this session")
+        for line in outcome.summary:
+            table.add_row(*line)
+        Console().print(table)
+
+
+def conclude(arguments: LabelReviews, outcome: Outcome, wanted: int) -> None:
+    """Says how it ended, and how to go on where it has not.
+
+    Raises:
+        KeyboardInterrupt: a signal stopped the run.
+        ValueError: requests failed that may get a reply when asked again.
+    """
+    if outcome.stopped == "a signal":
+        raise KeyboardInterrupt
+    if outcome.stopped:
+        print(
+            f"label_reviews: stopped within the budget: {outcome.stopped}. What there is has been pushed to "
+            f"{arguments.repo_id}; the same command with a higher limit goes on."
+        )
+    elif outcome.failed:
+        reasons = "; ".join(f"{count:,} x {reason}" for reason, count in sorted(outcome.failed.items()))
+        raise ValueError(
+            f"{sum(outcome.failed.values()):,} of {wanted:,} requests got no reply ({reasons}). The others are pushed "
+            f"to {arguments.repo_id}; the same command asks again for these."
+        )
     else:
-        reviews, replies = read_recorded(paths[0])
-    push(repo_id, reviews, replies, arguments, run.finish())
-    print(f"label_reviews: pushed {repo_id}: {len(replies)} replies about {len(reviews)} reviews.")
-
-
-def make_teacher(arguments: LabelReviews):
-    """The teacher named; transformers is loaded only when asked for."""
-    unknown = sorted(set(arguments.prompts) - set(BUILDERS))
-    if unknown:
-        raise ValueError(f"unknown prompt {', '.join(unknown)}; allowed: {', '.join(BUILDERS)}.")
-    if arguments.teacher == "lexicon":
-        return LexiconTeacher()
-    if arguments.teacher == "transformers":
-        from hub_tools.teachers.transformers_lm import TransformersTeacher
-
-        if not arguments.model:
-            raise ValueError("teacher 'transformers' needs `model`, the Hub id or folder of a causal LM.")
-        return TransformersTeacher(
-            arguments.model,
-            arguments.model_revision,
-            arguments.max_new_tokens,
-            arguments.temperature,
-            arguments.batch_size,
-            arguments.dtype,
-            arguments.seed,
-        )
-    raise ValueError(f"teacher '{arguments.teacher}' is unknown; allowed: lexicon, transformers, recorded.")
-
-
-def label(reviews: list[dict], teacher, arguments: LabelReviews) -> list[dict]:
-    """Asks for the replies that the journal does not hold yet, chunk by chunk, and returns them all in order."""
-    builders = {name: BUILDERS[name] for name in arguments.prompts}
-    wanted = list(requests_for(reviews, builders, teacher.name, teacher.revision, teacher.sampling))
-    with Journal(Path(arguments.runs) / f"{arguments.replies}.sqlite") as journal:
-        done = journal.done()
-        open_ = [request for request in wanted if request.request_id not in done]
-        if len(open_) < len(wanted):
-            print(f"label_reviews: {len(wanted) - len(open_)} of {len(wanted)} replies are in the journal; reused.")
-        with tqdm(total=len(wanted), initial=len(wanted) - len(open_), unit="reply", desc=teacher.name) as bar:
-            for start in range(0, len(open_), arguments.chunk):
-                chunk = open_[start : start + arguments.chunk]
-                journal.record(teacher.reply(chunk))
-                bar.update(len(chunk))
-        found = {row["request_id"]: row for row in journal.rows()}
-    return [found[request.request_id] | {"review_id": request.review_id} for request in wanted]
-
-
-def push(repo_id: str, reviews: list[dict], replies: list[dict], arguments: LabelReviews, run: Run) -> None:
-    """Pushes replies and reviews with a card."""
-    tables = {
-        "replies": {"train": Dataset.from_list(replies)},
-        "reviews": {"train": Dataset.from_list(reviews, features=REVIEW_FEATURES)},
-    }
-    names = sorted({row["teacher"] for row in replies})
-    card = dataset_card(
-        DatasetFacts(
-            repo_id=repo_id,
-            kind="replies",
-            title=f"Replies of {', '.join(names)}",
-            configs={name: {split: len(rows) for split, rows in splits.items()} for name, splits in tables.items()},
-            sources=[
-                Source("the reviews' publishers", "their own terms; not for redistribution", note="Keep it private.")
-            ],
-            teachers=[
-                Teacher(name, is_llm=name != "lexicon", revision=replies[0]["teacher_revision"]) for name in names
-            ],
-            run=run,
-        )
-    )
-    push_dataset(tables, repo_id, card, private=arguments.private, run=run)
-
-
-REVIEW_FEATURES = Features(
-    {
-        "review_id": Value("string"),
-        "domain": Value("string"),
-        "text": Value("string"),
-        "rating": Value("float32"),
-        "source": Value("string"),
-    }
-)
+        print(f"label_reviews: pushed {arguments.repo_id}: {wanted:,} requests are answered.")
 
 
 if __name__ == "__main__":

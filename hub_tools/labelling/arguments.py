@@ -1,6 +1,7 @@
 """What a labelling run is told: the keys of label_reviews.yaml, for the recipe and for `fsa plan`."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hub_tools.prompts import BUILDERS
 from hub_tools.reviews.settings import ReviewSettings
@@ -35,9 +36,26 @@ class LabelReviews(TeacherSettings, BudgetSettings, ReviewSettings):
             raise ValueError(f"`prompts` names none; allowed: {', '.join(BUILDERS)}.")
         if self.teacher not in TEACHERS:
             raise ValueError(f"teacher '{self.teacher}' is unknown; allowed: {', '.join(TEACHERS)}.")
+        if self.push_every < 0:
+            raise ValueError(f"`push_every` is {self.push_every}; allowed: a number of replies, or 0.")
         Shard.parse(self.shard)
 
     @property
     def name(self) -> str:
         """The repo's and the journal's name: `replies`, and which shard it is."""
         return f"{self.replies}{Shard.parse(self.shard).suffix}"
+
+    @property
+    def repo_id(self) -> str:
+        """The repo that is written."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the replies are kept as they come."""
+        return Path(self.runs) / f"{self.name}.sqlite"
+
+    @property
+    def reviews_file(self) -> Path:
+        """Where the drawn reviews are kept."""
+        return Path(self.runs) / f"{self.name}.reviews.parquet"

@@ -5,11 +5,14 @@ import os
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import pyarrow.parquet as parquet
+
 from hub_tools.hub.runs import digest_files
 from hub_tools.reviews.readers import read_reviews
-from hub_tools.reviews.sampling import sample_to_parquet
+from hub_tools.reviews.sampling import sample_to_parquet, write_rows
 from hub_tools.reviews.settings import ReviewSettings
 from hub_tools.reviews.sources import find_sources
+from hub_tools.teachers.recorded import read_recorded
 
 
 def source_revisions(settings: ReviewSettings) -> dict[str, str]:
@@ -61,3 +64,26 @@ def draw_reviews(settings: ReviewSettings, seed: int, sources: dict[str, str], p
     draft.write_text(json.dumps({"drawn_from": drawn_from, "facts": facts}, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, beside)
     return json.loads(json.dumps(facts))
+
+
+def take_recorded(file: Path, path: Path) -> list[dict]:
+    """Make `path` of the reviews in a file of recorded replies; returns the reply rows.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a broken line or field, named `file:line`.
+    """
+    reviews, replies = read_recorded(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    write_rows(({"licence": "", **review} for review in reviews), draft)
+    os.replace(draft, path)
+    return replies
+
+
+def licences_of(reviews: Path) -> dict[str, str]:
+    """Source → terms of the review rows in a Parquet file."""
+    found: set[tuple[str, str]] = set()
+    for batch in parquet.ParquetFile(reviews).iter_batches(10_000, columns=["source", "licence"]):
+        found.update((row["source"], row["licence"] or "") for row in batch.to_pylist())
+    return dict(sorted(found))

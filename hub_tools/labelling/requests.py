@@ -73,6 +73,7 @@ class Wanted:
         journal: what has been answered.
 
     Attributes:
+        reviews: the argument.
         replied: how many the journal holds a reply to.
         refused: how many it holds only a final failure of.
     """
@@ -84,7 +85,7 @@ class Wanted:
         teacher: Teacher,
         journal: Journal,
     ) -> None:
-        self._reviews, self._builders, self._teacher = reviews, builders, teacher
+        self.reviews, self._builders, self._teacher = reviews, builders, teacher
         self.replied = self.refused = 0
         self._answered: list[np.ndarray] = []
         self._reviews_of: list[arrow.Array] = []
@@ -107,7 +108,7 @@ class Wanted:
 
     def _requests(self, skip: Iterable[bool] = ()) -> Iterator[Request]:
         teacher = self._teacher
-        return requests_for(self._reviews(), self._builders, teacher.name, teacher.revision, teacher.sampling, skip)
+        return requests_for(self.reviews(), self._builders, teacher.name, teacher.revision, teacher.sampling, skip)
 
     def review_ids(self, request_ids: Sequence[str]) -> list[str | None]:
         """As the run's own sample names the reviews: a journal may know the same text by another id."""

@@ -8,7 +8,7 @@ the last push. The journal remembers up to where it has been pushed.
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -25,6 +25,7 @@ from hub_tools.hub.push import push_parts
 from hub_tools.hub.runs import Run
 from hub_tools.teachers.journal import COLUMNS, Journal
 
+from .card import RepliesCard
 from .requests import Asked
 
 
@@ -45,7 +46,7 @@ class RepliesRepo:
         journal: where the replies are.
         reviews: Parquet file of the review rows that are asked about.
         labelling: digest of what the run asks.
-        card: called with the number of replies that are in the repo after the push, and whether the run has ended.
+        card: writes the repo's card.
         every: replies between two pushes; 0 pushes at the end only.
         private: of a repo that is made.
     """
@@ -56,7 +57,7 @@ class RepliesRepo:
         journal: Journal,
         reviews: Path,
         labelling: str,
-        card: Callable[[int, bool], str],
+        card: RepliesCard,
         *,
         every: int = 0,
         private: bool = True,
