@@ -10,9 +10,10 @@ import logging
 import random
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 from datasets import Dataset
 from huggingface_hub import (
     CommitOperationAdd,
@@ -43,13 +44,15 @@ TABLES = ("*.parquet", "*.jsonl", "*.csv", "*.arrow")
 
 
 def push_dataset(
-    configs: Mapping[str, Mapping[str, Dataset]],
+    configs: Mapping[str, Mapping[str, Dataset | Path]],
     repo_id: str,
     card: str,
     *,
     private: bool = True,
     run: Run | None = None,
     revision: str | None = None,
+    unions: Mapping[str, Sequence[str]] | None = None,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> str:
     """Replace the tables of a dataset repo by `configs` (config → split → rows), and return the commit.
 
@@ -57,20 +60,27 @@ def push_dataset(
     `load_dataset(repo_id, config)` works for anyone, with the features given here. `load_dataset` cannot load a split
     without rows ("corresponds to no data"), so such splits, and configs of nothing else, are left out.
 
+    Args:
+        configs: rows, or the Parquet file that holds them.
+        unions: config → configs whose files it is made of, in that order; no row is stored twice. It may have the name
+            of no other config.
+        pictures: path in the repo → what goes there, for the card to show.
+
     Raises:
         PushError: as `push_model`, and if there is no row to push.
     """
     configs = _with_rows(configs, repo_id)
     with tempfile.TemporaryDirectory(prefix="fsa-push-") as temporary:
-        files: dict[str, Path | bytes] = {}
+        files: dict[str, Path | bytes] = dict(pictures or {})
         for config, splits in configs.items():
             for split, rows in splits.items():
-                path = Path(temporary) / config / f"{split}.parquet"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                rows.to_parquet(path)
+                path = rows if isinstance(rows, Path) else Path(temporary) / config / f"{split}.parquet"
+                if not isinstance(rows, Path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    rows.to_parquet(path)
                 files[f"{config}/{split}.parquet"] = path
         with explained(f"read the card for {repo_id}"):
-            files["README.md"] = _with_configs(card, configs).encode()
+            files["README.md"] = _with_configs(card, configs, unions or {}).encode()
         return _push(
             repo_id, "dataset", files, run, lambda name: matches(name, TABLES), private=private, revision=revision
         )
@@ -243,27 +253,45 @@ def _push(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _with_rows(configs: Mapping[str, Mapping[str, Dataset]], repo_id: str) -> dict[str, dict[str, Dataset]]:
+def _with_rows(
+    configs: Mapping[str, Mapping[str, Dataset | Path]], repo_id: str
+) -> dict[str, dict[str, Dataset | Path]]:
     empty = [
-        f"{config}/{split}" for config, splits in configs.items() for split, rows in splits.items() if not len(rows)
+        f"{config}/{split}" for config, splits in configs.items() for split, rows in splits.items() if not _count(rows)
     ]
     if empty:
         logger.warning("not pushed to %s, for they hold no rows: %s", repo_id, ", ".join(empty))
-    kept = {config: {name: rows for name, rows in splits.items() if len(rows)} for config, splits in configs.items()}
+    kept = {
+        config: {name: rows for name, rows in splits.items() if _count(rows)} for config, splits in configs.items()
+    }
     kept = {config: splits for config, splits in kept.items() if splits}
     if not kept:
         raise PushError(f"nothing to push to {repo_id}: there is no row in any of {', '.join(configs) or 'no config'}")
     return kept
 
 
-def _with_configs(card: str, configs: Mapping[str, Mapping[str, Dataset]]) -> str:
+def _count(rows: Dataset | Path) -> int:
+    return parquet.read_metadata(rows).num_rows if isinstance(rows, Path) else len(rows)
+
+
+def _with_configs(
+    card: str, configs: Mapping[str, Mapping[str, Dataset | Path]], unions: Mapping[str, Sequence[str]]
+) -> str:
+    files = {config: {split: [f"{config}/{split}.parquet"] for split in splits} for config, splits in configs.items()}
+    for union, parts in unions.items():
+        parts = [part for part in parts if part in configs]
+        splits = dict.fromkeys(split for part in parts for split in configs[part])
+        files[union] = {split: [path for part in parts for path in files[part].get(split, [])] for split in splits}
     parsed = DatasetCard(card, ignore_metadata_errors=False)
     parsed.data.configs = [
         {
             "config_name": config,
-            "data_files": [{"split": split, "path": f"{config}/{split}.parquet"} for split in splits],
+            "data_files": [
+                {"split": split, "path": paths[0] if len(paths) == 1 else paths} for split, paths in splits.items()
+            ],
         }
-        for config, splits in configs.items()
+        for config, splits in files.items()
+        if splits
     ]
     return str(parsed)
 
