@@ -3,6 +3,7 @@
 
 fsa extract reviews.csv --student me/t5-sentiment-tsa-rest14 -o opinions.csv
 fsa score predictions.jsonl gold.jsonl --task tsa
+fsa plan recipes/configs/paper/label_reviews.yaml --n 50000
 fsa hub serve | run -- COMMAND | env
 """
 
@@ -53,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     scoring.add_argument("--task", required=True, help="tsa or asa")
     scoring.add_argument("--json", action="store_true", help="print JSON instead of a table")
     scoring.set_defaults(run=score)
+    planning = commands.add_parser("plan", help="what a labelling run will take: requests, tokens, price, hours, disk")
+    planning.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    planning.add_argument("config", help="the run's label_reviews.yaml")
+    planning.add_argument("settings", nargs=argparse.REMAINDER, help="[--key value …] [--json]: as the recipe takes")
+    planning.set_defaults(run=plan)
     commands.add_parser("hub", help="a Hub on this machine: serve | run -- COMMAND | env")
     return result
 
@@ -112,6 +118,27 @@ def score(options: argparse.Namespace) -> int:
     show(["subset", "rule", "precision", "recall", "F1"], lines)
     print(", ".join(f"{key[2:]} {value}" for key, value in scores.items() if key.startswith("n_")))
     return 0
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Prints what the run will take; 1 where it does not fit the limits that its YAML sets."""
+    from hub_tools.arguments import read_arguments, use_hub
+    from hub_tools.labelling.arguments import LabelReviews
+    from hub_tools.labelling.planning import plan_run
+
+    settings = [setting for setting in options.settings if setting != "--json"]
+    arguments = read_arguments(LabelReviews, [options.config, *settings])
+    if any(name.startswith("hub:") for name in arguments.files):
+        use_hub(arguments.hub)
+    planned = plan_run(arguments)
+    if options.json or len(settings) < len(options.settings):
+        print(json.dumps(planned.as_json(), indent=2, ensure_ascii=False))
+    else:
+        show([planned.teacher, "low", "likely", "high", "at most"], planned.as_rows())
+        print("\n".join(f"- {note}" for note in planned.notes))
+    for doubt in planned.doubts:
+        print(f"fsa plan: {doubt}.", file=sys.stderr)
+    return 1 if planned.doubts else 0
 
 
 def show(header: list[str], lines: list[list[str]]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from .amounts import Range, dollars, hours, megabytes, whole
 from .budget import Limits, Spent, check_limits
-from .counting import BYTES_PER_TOKEN, TokenCounter
+from .counting import TokenCounter
 from .estimates import NO_PRIOR, Builders, Prior, estimate_tokens
 from .prices import Price, gpus_of, how_to_price, price_of
 
@@ -124,8 +124,8 @@ def plan(
         cost_at_most=certain,
         hours=took,
         gpu_hours=took * gpus_of(settings) if took and has_gpus else None,
-        journal_bytes=written * (BYTES_PER_TOKEN * JOURNAL.factor) + Range.of(JOURNAL.row * requests),
-        parquet_bytes=written * (BYTES_PER_TOKEN * PARQUET.factor) + Range.of(PARQUET.row * requests),
+        journal_bytes=written * (counter.bytes_per_token * JOURNAL.factor) + Range.of(JOURNAL.row * requests),
+        parquet_bytes=written * (counter.bytes_per_token * PARQUET.factor) + Range.of(PARQUET.row * requests),
         notes=[*tokens.notes, how_long, *_price_notes(settings, price, took)],
         doubts=_doubts(settings, prior.spent, read + written, price, cost, took),
     )
