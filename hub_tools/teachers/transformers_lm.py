@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, TopPLogitsWarper
 
 from .chat import ChatTokenizer
 from .request import Answers, Request, in_chunks, reply_row
@@ -32,9 +32,10 @@ class TransformersTeacher:
         seed: of the sampling. Each request draws from its own generator, seeded by `seed` and its request_id, so
             neither the batch nor the order decides which random numbers it meets. Logits of one prompt may still
             differ in the last bits between batches, so a tie can fall differently: batch size 1 excludes this.
+        top_p: sample from the likeliest tokens of so much probability.
 
     Raises:
-        ValueError: an unknown dtype, or a temperature or length below its least value.
+        ValueError: an unknown dtype, or a number out of its range.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class TransformersTeacher:
         batch_size: int = 8,
         dtype: str = "bfloat16",
         seed: int = 42,
+        top_p: float = 1.0,
     ) -> None:
         if dtype not in DTYPES:
             raise ValueError(f"dtype {dtype!r}; allowed: {', '.join(DTYPES)}")
-        if temperature < 0 or max_new_tokens < 1 or batch_size < 1:
+        if temperature < 0 or max_new_tokens < 1 or batch_size < 1 or not 0 < top_p <= 1:
             raise ValueError(
                 f"temperature {temperature} must be at least 0, max_new_tokens {max_new_tokens} and batch_size "
-                f"{batch_size} at least 1"
+                f"{batch_size} at least 1, top_p {top_p} above 0 and at most 1"
             )
         config = AutoConfig.from_pretrained(model_id, revision=revision)
         self.name = model_id.rstrip("/").split("/")[-1].lower()
@@ -60,9 +62,10 @@ class TransformersTeacher:
         self.sampling = {"max_new_tokens": max_new_tokens, "temperature": temperature, "dtype": dtype}
         if temperature:
             self.sampling["seed"] = seed
-        self.seed, self.batch_size = seed, batch_size
-        self.model_id = model_id
-        self.chat = ChatTokenizer(model_id, revision)
+            if top_p != 1:
+                self.sampling["top_p"] = top_p
+        self.model_id, self.batch_size = model_id, batch_size
+        self.chat = ChatTokenizer(model_id, self.revision)
 
     @cached_property
     def model(self) -> Any:
@@ -72,6 +75,8 @@ class TransformersTeacher:
         model = AutoModelForCausalLM.from_pretrained(
             self.model_id, revision=self.revision, dtype=dtype, use_safetensors=True
         )
+        # Its makers' other wishes, such as a repetition penalty, would decide replies without being recorded.
+        model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
         return model.to(device).eval()
 
     @cached_property
@@ -103,21 +108,13 @@ class TransformersTeacher:
     @torch.inference_mode()
     def _generate(self, batch: Any, requests: list[Request]) -> list[list[int]]:
         """New tokens of each row, without what follows its stop token."""
-        options: dict[str, Any] = {
-            "do_sample": False,
-            "num_beams": 1,
-            "temperature": None,
-            "top_p": None,
-            "top_k": None,
-        }
-        if self.sampling["temperature"]:
-            options["logits_processor"] = [_GumbelSampling(self.sampling["temperature"], self.seed, requests)]
         output = self.model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             max_new_tokens=self.sampling["max_new_tokens"],
             pad_token_id=self.chat.tokenizer.pad_token_id,
-            **options,
+            do_sample=False,
+            logits_processor=[_GumbelSampling(self.sampling, requests)] if self.sampling["temperature"] else [],
         )
         replies = []
         for tokens in output[:, batch["input_ids"].shape[1] :].tolist():
@@ -134,13 +131,16 @@ class TransformersTeacher:
 class _GumbelSampling:
     """Sampling as an argmax: logits / temperature + Gumbel noise (the Gumbel-max trick), a generator per row."""
 
-    def __init__(self, temperature: float, seed: int, requests: list[Request]) -> None:
-        self.temperature = temperature
+    def __init__(self, sampling: dict, requests: list[Request]) -> None:
+        self.temperature, self.nucleus = sampling["temperature"], TopPLogitsWarper(sampling.get("top_p", 1.0))
         self.generators = []
         for request in requests:
-            digest = hashlib.sha256(f"{seed} {request.request_id}".encode()).digest()
+            digest = hashlib.sha256(f"{sampling['seed']} {request.request_id}".encode()).digest()
             self.generators.append(torch.Generator().manual_seed(int.from_bytes(digest[:7])))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=g) for g in self.generators])
-        return scores.float() / self.temperature - noise.log().to(scores.device)
+        scores = scores.float() / self.temperature
+        if self.nucleus.top_p < 1:
+            scores = self.nucleus(input_ids, scores)
+        return scores - noise.log().to(scores.device)

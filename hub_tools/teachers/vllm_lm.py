@@ -63,8 +63,10 @@ class VllmTeacher:
         if settings.quantization:
             self.sampling["quantization"] = settings.quantization
         if settings.temperature:
-            self.sampling |= {"seed": settings.seed, "top_p": settings.top_p}
-        self.chat = ChatTokenizer(settings.model, settings.model_revision)
+            self.sampling["seed"] = settings.seed
+            if settings.top_p != 1:
+                self.sampling["top_p"] = settings.top_p
+        self.chat = ChatTokenizer(settings.model, self.revision)
 
     @cached_property
     def llm(self) -> Any:

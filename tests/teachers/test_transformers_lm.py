@@ -1,5 +1,7 @@
 """The transformers teacher: prompts, stops and lengths."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,8 +64,31 @@ def test_another_seed_samples_another_reply(tiny_llama: Path):
     assert len(replies) == 2
 
 
+def test_a_nucleus_of_next_to_nothing_is_the_likeliest_token(tiny_llama: Path):
+    def reply(**settings: float) -> str:
+        return TransformersTeacher(str(tiny_llama), dtype="float32", **settings).reply([_request("a")])[0]["reply"]
+
+    assert reply(temperature=2.0, top_p=1e-6, max_new_tokens=5) == reply(max_new_tokens=5)
+    assert reply(temperature=2.0, max_new_tokens=5) != reply(max_new_tokens=5)
+
+
+def test_only_the_stop_tokens_of_a_models_generation_config_are_heard(tiny_llama: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_llama, tmp_path / "Tiny-Llama")
+    stops = [2, *range(3, 40)]
+    wishes = {"eos_token_id": stops, "repetition_penalty": 1e6, "do_sample": True, "top_k": 1, "num_beams": 3}
+    (folder / "generation_config.json").write_text(json.dumps(wishes))
+    wishful = TransformersTeacher(str(folder), max_new_tokens=5, dtype="float32")
+    plain = TransformersTeacher(str(tiny_llama), max_new_tokens=5, dtype="float32")
+    assert wishful.stops == set(stops)
+    plain.stops = set(stops)
+    requests = [_request(text) for text in ("a", "bc", "Good soup!")]
+    assert [row["reply"] for row in wishful.reply(requests)] == [row["reply"] for row in plain.reply(requests)]
+
+
 def test_wrong_settings_say_what_is_allowed(tiny_llama: Path):
     with pytest.raises(ValueError, match="allowed: float32, bfloat16, float16"):
         TransformersTeacher(str(tiny_llama), dtype="int8")
     with pytest.raises(ValueError, match="temperature -1"):
         TransformersTeacher(str(tiny_llama), temperature=-1)
+    with pytest.raises(ValueError, match="top_p 0 above 0"):
+        TransformersTeacher(str(tiny_llama), top_p=0)
