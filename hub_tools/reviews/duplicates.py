@@ -9,6 +9,7 @@ is checked against the texts, none is dropped wrongly, and the number of bands f
 import math
 from array import array
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
 
@@ -119,9 +120,9 @@ class NearDuplicates:
         self._flush()
         rows, buckets, count = self._shared_buckets(eligible)
         stays = np.full((count, _REPRESENTATIVES), -1, np.int32)
-        starts = np.flatnonzero(np.diff(rows, prepend=-1))
+        edges = np.append(np.flatnonzero(np.diff(rows, prepend=-1)), len(rows))
         dropped: list[int] = []
-        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        for start, end in pairwise(edges):
             row, own = int(rows[start]), buckets[start:end]
             others = stays[own]
             proposed = np.unique(others[others >= 0]).tolist()

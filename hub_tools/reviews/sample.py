@@ -22,7 +22,7 @@ from pathlib import Path
 from .sentences import HARD_KINDS, KINDS, Composer, Opinion, Sentence
 
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "sample.json"
 SETS = {
     "atsa/rest14": "restaurant",
@@ -185,7 +185,7 @@ def _write_reviews(draft: Path, seed: int, count: int, used: set[str]) -> None:
                 continue
             texts.add(text)
             row = {"review_id": f"{domain}-{len(lines):05d}", "domain": domain, "text": text, "rating": stars}
-            lines.append(json.dumps(row, ensure_ascii=False))
+            lines.append(json.dumps({**row, "licence": "apache-2.0"}, ensure_ascii=False))
         content = "".join(line + "\n" for line in lines)
         (draft / "reviews" / f"{domain}.jsonl").write_text(content, encoding="utf-8")
 

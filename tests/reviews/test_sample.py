@@ -11,6 +11,7 @@ import pytest
 from hub_tools.reviews.readers import read_reviews
 from hub_tools.reviews.sample import SETS, generate, plain
 from hub_tools.reviews.sentences import DOMAINS, lexicon
+from hub_tools.reviews.settings import ReviewSettings
 
 
 SPLITS = {"train": 160, "dev": 40, "test": 60, "hard_test": 40}
@@ -26,6 +27,10 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _records(sample: Path, name: str, split: str) -> list[dict]:
     path = sample / "fsa_datasets" / "w_hard" / name / f"{split}.json"
     return json.loads(path.read_text(encoding="utf-8-sig"))
+
+
+def _reviews(sample: Path) -> list[dict]:
+    return list(read_reviews(ReviewSettings(data=str(sample), files=["reviews"])))
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -99,13 +104,13 @@ def test_no_sentence_is_in_two_splits_and_no_review_holds_one(sample: Path):
             if not (split == "hard_test" and name.startswith("acsa")):  # one hard set per domain, as officially
                 sentences += [plain(record["sentence"]) for record in _records(sample, name, split)]
     assert len(sentences) == len(set(sentences))
-    reviews = [f" {plain(row['text'])} " for row in read_reviews(sample / "reviews")]
+    reviews = [f" {plain(row['text'])} " for row in _reviews(sample)]
     assert len(reviews) == 900
     assert not any(f" {sentence} " in review for sentence in sentences for review in reviews)
 
 
 def test_reviews_show_more_of_the_language_than_the_train_split_does(sample: Path):
-    reviews = " ".join(row["text"].lower() for row in read_reviews(sample / "reviews"))
+    reviews = " ".join(row["text"].lower() for row in _reviews(sample))
     train = " ".join(record["sentence"].lower() for record in _records(sample, "atsa/rest14", "train"))
     test = _records(sample, "atsa/rest14", "test") + _records(sample, "atsa/rest14", "hard_test")
     targets = {a["target"].lower() for record in test for a in record["aspects"] if a["target"]}
@@ -113,9 +118,10 @@ def test_reviews_show_more_of_the_language_than_the_train_split_does(sample: Pat
 
 
 def test_reviews_have_one_to_three_sentences_and_stars(sample: Path):
-    rows = read_reviews(sample / "reviews")
+    rows = _reviews(sample)
     assert {row["rating"] for row in rows} == {1.0, 2.0, 3.0, 4.0, 5.0}
     assert {row["text"].count(".") for row in rows} == {1, 2, 3}
+    assert {row["licence"] for row in rows} == {"apache-2.0"}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
