@@ -1,11 +1,20 @@
-"""A language model made on the spot: a random Llama of a few thousand weights with a byte-level tokenizer."""
+"""Language models made on the spot: a random Llama of a few thousand weights with a byte-level tokenizer.
 
+And vLLM's engine on one of them, where vLLM is installed: started once, since that takes most of a minute.
+"""
+
+import importlib.util
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from hub_tools.teachers.settings import TeacherSettings
+from hub_tools.teachers.vllm_lm import VllmTeacher
 
 
 TEMPLATE = (
@@ -41,3 +50,33 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_chat_llama(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a template that takes system messages, as a server must have it, and a context of 4,096."""
+    folder = shutil.copytree(tiny_llama, tmp_path_factory.mktemp("models") / "Tiny-Chat-Llama")
+    template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]"
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_installed() -> None:
+    """Skips where there is no vLLM; fails if it had to be there."""
+    if importlib.util.find_spec("vllm") is None:
+        if "vllm" in os.environ.get("FSA_REQUIRE", ""):
+            pytest.fail("FSA_REQUIRE names vllm, and it is not installed in this environment: `make test-vllm`")
+        pytest.skip("vLLM is not installed in this environment: `make test-vllm` has one of its own")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+    os.environ.setdefault("VLLM_CPU_CI_ENV", "1")  # no C++ compilation, which takes minutes
+
+
+@pytest.fixture(scope="session")
+def vllm_teacher(vllm_installed: None, tiny_chat_llama: Path) -> VllmTeacher:
+    """A teacher whose engine other tests may use as well, by `teacher.llm = vllm_teacher.llm`."""
+    return VllmTeacher(
+        TeacherSettings(
+            teacher="vllm", model=str(tiny_chat_llama), max_new_tokens=16, max_model_len=4096, dtype="float32"
+        )
+    )
