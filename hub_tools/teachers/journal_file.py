@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 
 from hub_tools.teachers.request_ids import KEY_BYTES, RequestIds, keys_of
 
@@ -22,12 +23,6 @@ logger = logging.getLogger(__name__)
 _APPLICATION_ID = 0x46534131  # "FSA1": tells our files from anyone else's
 _VERSION = 2
 _SMALL = 64 * 2**20  # bytes; SQLite checks every page of so large a file in a fraction of a second
-_PRAGMAS = (
-    "synchronous = FULL",  # a commit returns when the bytes are on the disk
-    "journal_mode = WAL",
-    "wal_autocheckpoint = 4000",  # pages, 16 MB: rarer checkpoints, each of which waits for the disk twice
-    "cache_size = -16000",  # KiB: a batch of 1,024 long replies fits, or SQLite writes pages of it twice
-)
 _TABLES = (
     """groups (number INTEGER PRIMARY KEY, teacher TEXT NOT NULL, teacher_revision TEXT NOT NULL,
         sampling TEXT NOT NULL, prompt TEXT NOT NULL, rows INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
@@ -87,9 +82,14 @@ def open_file(path: Path) -> sqlite3.Connection:
     """
     exists = path.exists() and path.stat().st_size > 0
     if exists:
-        with path.open("rb") as file:
-            if file.read(16) != b"SQLite format 3\x00":
-                raise ValueError(f"{path} is not a journal of replies (no SQLite file); name another file")
+        try:
+            with path.open("r+b") as file:  # SQLite itself would open what it cannot write to, and fail later
+                head = file.read(16)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            raise _os_error(number, path, f"{error.strerror}; name a journal that you can write to") from None
+        if head != b"SQLite format 3\x00":
+            raise ValueError(f"{path} is not a journal of replies (no SQLite file); name another file")
     with explained(path):
         database = sqlite3.connect(path, isolation_level=None)
         try:
@@ -99,8 +99,8 @@ def open_file(path: Path) -> sqlite3.Connection:
                     _bring_up_to_date(database, version)
                 if version:
                     logger.info("%s: brought from version %d of the journal to %d", path, version, _VERSION)
-            for pragma in _PRAGMAS:
-                database.execute(f"PRAGMA {pragma}")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")  # a commit returns when the bytes are on the disk
         except BaseException:
             database.close()
             raise
@@ -187,14 +187,16 @@ def explained(path: Path) -> Iterator[None]:
 def _explanation(path: Path, error: sqlite3.DatabaseError) -> Exception:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the high bits say where it happened
     kept = "what was acknowledged before is kept"
-    if code == sqlite3.SQLITE_FULL:
+    # Where no room is left for the index of the log, SQLite does not say why it cannot write.
+    no_room = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and disk_usage(path.parent).free < 2**16
+    if code == sqlite3.SQLITE_FULL or no_room:
         return _os_error(errno.ENOSPC, path, f"the disk is full; {kept}. Free some space and run again")
     if code == sqlite3.SQLITE_IOERR:
         return _os_error(
             errno.EIO, path, f"{error}; {kept}. Look at the disk, its quota and file size limit, and run again"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return _os_error(errno.EACCES, path, f"{error}; it needs a folder you can write to, with space left")
+        return _os_error(errno.EACCES, path, f"{error}; name a journal in a folder you can write to")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _os_error(errno.EAGAIN, path, f"{error} by another program; close it there and run again")
     return damaged(path, str(error))

@@ -3,8 +3,8 @@ How fast replies become durable beside the obvious ways, and how long a journal 
 
 python tests/benchmarks/journal_speed.py [--folder FOLDER] [--rows 2000000]
 
-FOLDER is on the disk to measure (a temporary one where TMPDIR points, else). The large journal takes some 400 bytes a
-row there: its replies are short, for opening does not read them; the batches that are timed have replies of 1 kB.
+FOLDER is on the disk to measure (a temporary one where TMPDIR points, else). Two million rows take some 1.5 GB there:
+their replies are short, for opening does not read them; the batches that are timed have replies of 1 kB.
 """
 
 import argparse
@@ -17,11 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
-from hub_tools.teachers.journal import Journal
+from hub_tools.teachers.journal import COLUMNS, Journal
 
 
 WORDS = "the soup was warm but service slow and our waiter forgot wine twice so we left early again".split()
@@ -73,14 +73,13 @@ def append_lines(path: Path, batches: list[list[dict]]) -> None:
             os.fsync(file.fileno())
 
 
-def insert_rows(path: Path, batches: list[list[dict]]) -> None:
+def insert_rows(path: Path, batches: Iterable[list[dict]]) -> None:
     """The other obvious way: one SQLite table with a unique id, as durable, a commit for each batch."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        names = list(batches[0][0])
-        database.execute(f"CREATE TABLE IF NOT EXISTS replies ({', '.join(names)}, UNIQUE (request_id))")
-        marks = ", ".join("?" * len(names))
+        database.execute(f"CREATE TABLE IF NOT EXISTS replies ({', '.join(COLUMNS)}, UNIQUE (request_id))")
+        marks = ", ".join("?" * len(COLUMNS))
         for batch in batches:
             database.execute("BEGIN IMMEDIATE")
             values = [tuple(row.values()) for row in batch]
@@ -96,7 +95,7 @@ def record(path: Path, batches: list[list[dict]]) -> None:
 
 
 def rate(write: Callable, path: Path, size: int, first: int, n: int = TIMED) -> float:
-    """Rows per second that `write` makes durable, opening and closing included."""
+    """Rows per second that `write` makes durable in batches of `size`, opening and closing a small file included."""
     batches = [make_rows(start, size, 1000) for start in range(first, first + n, size)]
     begin = time.perf_counter()
     write(path, batches)
@@ -111,7 +110,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         compare(Path(folder))
-        large(Path(folder) / "large.db", arguments.rows)
+        large(Path(folder), arguments.rows)
 
 
 def compare(folder: Path) -> None:
@@ -128,8 +127,9 @@ def compare(folder: Path) -> None:
     print(f"batches of {1:5}: " + ", ".join(f"{name} {value:,.0f}" for name, value in ones.items()))
 
 
-def large(path: Path, n: int) -> None:
-    """Fill a journal, then open it in a new process, and record into it."""
+def large(folder: Path, n: int) -> None:
+    """Fill a journal, open it in a new process, and write on, beside a table that is as large."""
+    path, table = folder / "large.db", folder / "table.db"
     begin = time.perf_counter()
     with Journal(path) as journal:
         for first in range(0, n, 1024):
@@ -145,8 +145,15 @@ def large(path: Path, n: int) -> None:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         done = subprocess.run([sys.executable, "-c", OPEN, str(path)], check=True, capture_output=True, text=True)
         print(f"opened, file {state}: {done.stdout.strip()}")
-    best = max(rate(record, path, 256, n + turn * TIMED) for turn in range(ROUNDS))
-    print(f"then batches of   256: {best:,.0f} rows/s, opening it included")
+    insert_rows(table, (make_rows(first, min(50_000, n - first), 100) for first in range(0, n, 50_000)))
+    best = {"journal": 0.0, "SQLite, unique id": 0.0}
+    with Journal(path) as journal:
+        for turn in range(ROUNDS):
+            first = n + turn * TIMED
+            ours = rate(lambda _, batches: [journal.record(batch) for batch in batches], path, 256, first)
+            best["journal"] = max(best["journal"], ours)
+            best["SQLite, unique id"] = max(best["SQLite, unique id"], rate(insert_rows, table, 256, first))
+    print("batches of   256 behind them: " + ", ".join(f"{name} {value:,.0f}" for name, value in best.items()))
 
 
 if __name__ == "__main__":

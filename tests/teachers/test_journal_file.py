@@ -183,7 +183,7 @@ def test_a_full_disk_costs_nothing_acknowledged(small_disk: Path):
         assert number > 100
         assert [row["prompt_tokens"] for _, row in journal.rows()] == list(range(number))
         assert journal.totals()["rows"] == len(journal.known()) == number
-    with pytest.raises(OSError, match=r"j\.db"), Journal(path) as journal:
+    with pytest.raises(OSError, match=r"j\.db: the disk is full"), Journal(path) as journal:
         journal.record([_row(n, "x" * 500) for n in range(1000, 2000)])
     subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
     with Journal(path) as journal:
@@ -191,14 +191,20 @@ def test_a_full_disk_costs_nothing_acknowledged(small_disk: Path):
         assert journal.record([_row(number)]) == 1
 
 
-def test_a_full_disk_says_so_when_the_journal_is_made(small_disk: Path):
-    ballast = small_disk / "ballast"
+def test_a_full_disk_says_so_when_a_journal_is_made_or_opened(small_disk: Path):
+    path, ballast = small_disk / "j.db", small_disk / "ballast"
+    with Journal(path) as journal:
+        journal.record([_row(1)])
     with pytest.raises(OSError, match="No space"):
         ballast.write_bytes(bytes(2**21))
-    with pytest.raises(OSError, match=r"j\.db: "):
-        Journal(small_disk / "j.db")
+    with pytest.raises(OSError, match=r"new\.db: the disk is full"):
+        Journal(small_disk / "new.db")
+    with pytest.raises(OSError, match=r"j\.db: the disk is full"):
+        Journal(path)
     ballast.unlink()
-    Journal(small_disk / "j.db").close()
+    Journal(small_disk / "new.db").close()
+    with Journal(path) as journal:
+        assert len(journal) == 1
 
 
 LIMITED = """
@@ -245,8 +251,8 @@ def test_a_read_only_file_is_named(tmp_path: Path):
     if done.returncode:
         pytest.skip(f"cannot make a file immutable here: {done.stderr.strip()}")
     try:
-        with pytest.raises(OSError, match=r"j\.db"), Journal(path) as journal:
-            journal.record([_row(21)])
+        with pytest.raises(PermissionError, match=r"j\.db: .*; name a journal that you can write to"):
+            Journal(path)
     finally:
         subprocess.run(["chattr", "-i", path], check=True)
     with Journal(path) as journal:
@@ -257,7 +263,7 @@ def test_a_folder_in_the_files_place_is_named(tmp_path: Path):
     (tmp_path / "j.db").mkdir()
     (tmp_path / "file").touch()
     for path in (tmp_path / "j.db", tmp_path / "file" / "j.db"):
-        with pytest.raises(OSError, match=r"j\.db"):
+        with pytest.raises(OSError, match=r"j\.db: .*; name a journal"):
             Journal(path)
 
 
@@ -298,7 +304,7 @@ def test_an_upgrade_that_finds_no_space_leaves_the_journal_as_it_was(small_disk:
     path = small_disk / "j.db"
     _make_version_1(path, [_row(number, "x" * 500) for number in range(500)])
     content = path.read_bytes()
-    with pytest.raises(OSError, match=r"j\.db"):
+    with pytest.raises(OSError, match=r"j\.db: the disk is full"):
         Journal(path)
     assert path.read_bytes() == content
     subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
