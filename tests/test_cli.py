@@ -172,6 +172,81 @@ def test_score_refuses_an_unknown_task(scored, capsys):
     assert "tsa" in capsys.readouterr().err
 
 
+# --- fsa plan --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def label_yaml(tmp_path):
+    """A run of an endpoint that is not there: whoever asks it fails."""
+    (tmp_path / "reviews.csv").write_text(
+        "review\n" + "".join(f"Dish {number} was rather good today.\n" for number in range(50)), encoding="utf-8"
+    )
+    path = tmp_path / "label_reviews.yaml"
+    path.write_text(
+        f"""namespace: me
+replies: replies-mine
+data: {tmp_path}
+files: [reviews.csv]
+text_column: review
+domain: restaurant
+runs: {tmp_path / "runs"}
+near_duplicates: 0
+teacher: openai
+model: mine
+endpoints: [http://127.0.0.1:9/v1]
+price_input: 1.0
+price_output: 2.0
+n: 50
+""",
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def test_plan_prints_a_table_and_what_it_rests_on(label_yaml, capsys):
+    assert cli.main(["plan", label_yaml]) == 0
+    out, err = capsys.readouterr()
+    lines = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in out.splitlines() if line.count("│") == 6}
+    assert lines["requests"][1].strip() == "100"
+    assert lines["price"][1].strip().startswith("$0.")
+    assert "- price: $1 and $2 per million tokens read and written (as given)" in out
+    assert err == ""
+
+
+def test_plan_gives_json_to_programs_and_the_command_line_wins(label_yaml, capsys):
+    assert cli.main(["plan", label_yaml, "--n", "10", "--json"]) == 0
+    assert cli.main(["plan", "--json", label_yaml, "--n=10", "--prompts", "analysis"]) == 0
+    first, second = capsys.readouterr().out.split("}\n{")
+    assert json.loads(first + "}")["requests"] == 20
+    assert json.loads("{" + second)["requests"] == 10
+
+
+@pytest.mark.parametrize("limit", [["--max_cost", "0.001"], ["--max_tokens", "1000"]])
+def test_plan_leaves_with_1_where_a_limit_does_not_hold(label_yaml, limit, capsys):
+    assert cli.main(["plan", label_yaml, *limit]) == 1
+    out, err = capsys.readouterr()
+    assert "requests" in out
+    assert err.startswith(f"fsa plan: {limit[0][2:]} is ")
+    assert err.endswith(": it would stop at the limit.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max_costs", "5"], "--max_costs is unknown. Did you mean 'max_cost'?"),
+        (["--price_output", "-1"], "`price_input` and `price_output` come together"),
+        (["--files", "none.csv"], "none.csv"),
+    ],
+)
+def test_plan_tells_in_one_line_what_it_cannot_do(label_yaml, options, message, capsys):
+    assert cli.main(["plan", label_yaml, *options]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("fsa plan: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
 # --- The command itself ----------------------------------------------------------------------------------------------
 
 
@@ -182,6 +257,7 @@ def test_score_refuses_an_unknown_task(scored, capsys):
         ["extrakt"],
         ["extract", "a.csv"],
         ["score", "p.jsonl", "g.jsonl"],
+        ["plan"],
         ["extract", "a.csv", "--student", "me/x", "--batch_size", "0"],
         ["extract", "a.csv", "--student", "me/x", "--batch_size", "many"],
     ],
@@ -198,7 +274,7 @@ def test_help_names_every_command(capsys):
         cli.main(["--help"])
     assert left.value.code == 0
     out = capsys.readouterr().out
-    assert all(command in out for command in ("extract", "score", "hub"))
+    assert all(command in out for command in ("extract", "score", "plan", "hub"))
 
 
 def test_hub_commands_reach_the_embedded_hub(tmp_path, capfd):
