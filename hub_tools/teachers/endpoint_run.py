@@ -94,6 +94,7 @@ class EndpointRun:
             failures = [outcome for _, outcome in landed if isinstance(outcome, Failure)]
             if rows or failures:
                 yield Answers(rows, failures)
+                self.runner.run(asyncio.sleep(0))  # connections closed meanwhile are found closed before they are used
         if self.fatal:
             raise self.fatal
 

@@ -71,7 +71,7 @@ class OpenAITeacher:
         key = self._key()
         # The client's transport writes a line per request, of a million.
         logging.getLogger("httpx2").setLevel(logging.WARNING)
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=_HaltingLoop) as runner:
             run = EndpointRun(self, {url: self._client(url, key) for url in self.urls}, key, runner)
             try:
                 yield from run.answers(iter(requests))
@@ -125,6 +125,25 @@ class OpenAITeacher:
         if url != HOSTED:  # the client takes them from the environment, and they are nobody else's business
             client.organization = client.project = None
         return client
+
+
+class _HaltingLoop(asyncio.SelectorEventLoop):
+    """Its time stands still while it does not turn. Else a caller that is busy for longer than a timeout, with an
+    upload, would find that replies which came in time have timed out, and pay for them again."""
+
+    _lost = 0.0  # seconds
+    _halted: float | None = None
+
+    def time(self) -> float:
+        return super().time() - self._lost
+
+    def run_forever(self) -> None:
+        if self._halted is not None:
+            self._lost += self.time() - self._halted
+        try:
+            super().run_forever()
+        finally:
+            self._halted = self.time()
 
 
 def _estimate(text: str) -> int:

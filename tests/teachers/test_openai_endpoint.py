@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,13 +79,15 @@ def _all(teacher: OpenAITeacher, requests: list[Request]) -> tuple[dict[str, dic
 
 def _until_error(teacher: OpenAITeacher, requests: list[Request]) -> tuple[list[dict], EndpointError]:
     rows: list[dict] = []
-    try:
+
+    def collect() -> None:
         for answers in teacher.replies(requests):
             rows.extend(answers.rows)
-    except EndpointError as error:
-        assert KEY not in "".join(traceback.format_exception(error))
-        return rows, error
-    raise AssertionError("the run did not stop")
+
+    with pytest.raises(EndpointError) as error:
+        collect()
+    assert KEY not in "".join(traceback.format_exception(error.value))
+    return rows, error.value
 
 
 def test_every_request_is_answered_with_the_servers_words_and_its_tokens():
@@ -291,6 +294,19 @@ def test_when_the_requests_end_what_is_in_flight_is_still_answered():
 def _interrupt(replies: Iterator[Answers]) -> None:
     for _ in replies:
         raise KeyboardInterrupt
+
+
+def test_replies_that_come_while_the_consumer_is_busy_do_not_time_out_and_are_not_paid_twice():
+    with serve(latency=0.2) as server:
+        teacher = _teacher(server.url, timeout=0.6, attempts=1)
+        requests = _requests(teacher, 4)
+        rows = []
+        for answers in teacher.replies(requests):
+            assert not answers.failures
+            rows.extend(answers.rows)
+            time.sleep(0.8)
+    assert len(rows) == 8
+    assert server.asked.total() == 8
 
 
 def test_an_error_of_the_consumer_or_of_the_requests_passes_through_and_leaves_nothing_open():
