@@ -15,6 +15,7 @@ from accelerate import Accelerator, PartialState
 from datasets import get_dataset_config_names, load_dataset
 
 from hub_tools.arguments import parse_arguments, run_stage
+from hub_tools.corpus.rejoin import load_texts, rejoined
 from hub_tools.evaluation.results import draw_losses
 from hub_tools.hub.cards import ModelFacts, Teacher, model_card
 from hub_tools.hub.push import push_model, tag_revision
@@ -30,7 +31,12 @@ class Pretrain:
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "who may see the student"})
     runs: str = field(default="build/runs", metadata={"help": "folder for checkpoints"})
-    corpus_configs: list[str] = field(default_factory=list, metadata={"help": "teacher-domain-prompt; none: all"})
+    corpus_configs: list[str] = field(
+        default_factory=list, metadata={"help": "variants (analysis, …) or teacher-domain-prompt; none: `both`"}
+    )
+    reviews: str = field(
+        default="", metadata={"help": "a corpus of ids: the repo of replies, or the file, that holds the reviews"}
+    )
     student: str = field(
         default="", metadata={"help": "Hub id of a seq2seq checkpoint (@revision); '': fresh weights"}
     )
@@ -71,7 +77,7 @@ def main() -> None:
         accelerator.print(f"pretrain: {repo_id} was pretrained by this very run; reused.")
         return
 
-    pairs = load_pairs(corpus, run.inputs[corpus], arguments.corpus_configs)
+    pairs = load_pairs(corpus, run.inputs[corpus], arguments.corpus_configs, arguments.reviews)
     folder = Path(arguments.runs) / f"pretrain-{run.digest[:12]}"
     if accelerator.is_main_process:
         push_start(pairs, repo_id, folder / "start", arguments)
@@ -104,13 +110,22 @@ def student_input(arguments: Pretrain) -> dict[str, str]:
     return {repo_id: resolve_input(repo_id, "model", revision or None)}
 
 
-def load_pairs(corpus: str, revision: str, configs: list[str]) -> list[dict]:
-    """All pairs of the corpus's configs, or of those named; what was rejected is never read."""
+def load_pairs(corpus: str, revision: str, configs: list[str], reviews: str = "") -> list[dict]:
+    """All pairs of the corpus, or of the configs named, whole; what was rejected is never read."""
     found = [name for name in get_dataset_config_names(corpus, revision=revision) if name != "rejected"]
     unknown = sorted(set(configs) - set(found))
     if unknown:
         raise ValueError(f"{corpus} has no config {', '.join(unknown)}; found: {', '.join(found)}.")
-    return [row for name in configs or found for row in load_dataset(corpus, name, revision=revision, split="train")]
+    names = configs or (["both"] if "both" in found else found)  # a corpus without variants has parts only
+    pairs = [row for name in names for row in load_dataset(corpus, name, revision=revision, split="train")]
+    if len({pair["pair_id"] for pair in pairs}) < len(pairs):
+        raise ValueError(f"the configs {', '.join(names)} of {corpus} overlap; name configs that share no pair.")
+    if not reviews and any(pair["input"] is None for pair in pairs):
+        raise ValueError(
+            f"{corpus} holds the ids of its reviews and not their texts. Give the reviews with `reviews`: the repo of "
+            "replies it was built from, or a .jsonl or .parquet file with review_id and text."
+        )
+    return list(rejoined(pairs, load_texts(reviews))) if reviews else pairs
 
 
 def make_student(arguments: Pretrain, pairs: list[dict]):

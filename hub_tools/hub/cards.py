@@ -98,6 +98,24 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
+class CorpusFacts:
+    """What only the card of a corpus says. Tables are lists of rows with the same keys."""
+
+    variants: Mapping[str, str]  # config → what it is
+    publish: str = "text"  # or "ids": the reviews are not in the corpus
+    replies: Sequence[str] = ()  # Hub ids of the repos that hold the reviews
+    gates: Sequence[Mapping[str, Any]] = ()
+    gates_off: Sequence[str] = ()
+    samples: Mapping[str, Sequence[Mapping[str, Any]]] | None = None  # reason → rejected rows
+    stars: Mapping[str, int] | None = None  # stars → pairs
+    lengths: str | None = None  # path of a picture in the repo
+    leaks: Sequence[Mapping[str, Any]] | None = None  # of the benchmark itself; [] says that there are none
+    licences: Sequence[Mapping[str, Any]] = ()
+    cost: Sequence[Mapping[str, Any]] = ()
+    prompts: Mapping[str, Sequence[Mapping[str, str]]] | None = None  # name → chat messages
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """What a dataset card may say. Tables are lists of rows with the same keys."""
 
@@ -117,6 +135,7 @@ class DatasetFacts:
     reconstructed: Sequence[str] = ()
     run: Run | None = None
     limits: Sequence[str] = ()
+    corpus: CorpusFacts | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -214,6 +233,12 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ") if value is not None else ""
 
 
+def _excerpt(text: str, most: int = 280) -> str:
+    """A text in one line of Markdown, cut after `most` characters, that cannot pass for markup."""
+    line = re.sub(r"([\\`*_\[\]<>#|!])", r"\\\1", " ".join(text.split()))
+    return line if len(line) <= most else f"{line[:most].rstrip(chr(92))}…"
+
+
 def _render(template: str, metadata: str, facts: ModelFacts | DatasetFacts, **more: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -223,6 +248,7 @@ def _render(template: str, metadata: str, facts: ModelFacts | DatasetFacts, **mo
         keep_trailing_newline=True,
     )
     environment.filters["table"] = _table
+    environment.filters["excerpt"] = _excerpt
     environment.filters["code"] = partial(json.dumps, ensure_ascii=False)
     text = environment.get_template(template).render(facts=facts, metadata=metadata.strip(), **more)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -15,6 +15,8 @@ PAIR_COLUMNS = {
     "teacher": "who wrote the target",
     "input": "what the student reads: the review",
     "target": "what the student learns to write: the teacher's text",
+    "source": "where the review comes from",
+    "licence": "terms of the source; empty where they are not known",
 }
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "benchmark": {
@@ -39,7 +41,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "prompt_tokens": "tokens read",
         "completion_tokens": "tokens written",
     },
-    "corpus": PAIR_COLUMNS,
+    "corpus": PAIR_COLUMNS
+    | {"reason, detail": "config `rejected` only: the gate that did not let the pair in, and what it saw"},
     "results": {
         "model, repo_id, revision": "label of the model that was fine-tuned, its repo, and the commit",
         "config": "configuration of the benchmark",

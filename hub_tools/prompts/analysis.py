@@ -5,7 +5,7 @@ the wording and the demonstration are ours.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 SENTIMENTS = ("very negative", "negative", "neutral", "positive", "very positive")
@@ -71,12 +71,16 @@ class AnalysisReply:
         text: the reply as written, up to where it runs on into something else.
         incomplete: blocks that lack a part; they are not among the opinions.
         problem: why nothing could be read; None when something was.
+        written: the same opinions with their parts as the teacher wrote them.
+        cut: what `text` leaves out: "run-on", "half" a block at the end, or "" for nothing.
     """
 
     opinions: list[dict[str, str]]
     text: str
     incomplete: int = 0
     problem: str | None = None
+    written: list[dict[str, str]] = field(default_factory=list)
+    cut: str = ""
 
 
 def build(review: str) -> list[dict[str, str]]:
@@ -118,11 +122,14 @@ def read(reply: str) -> AnalysisReply:
     blocks, start, end = _blocks(lines)
     complete = [block for block in blocks if _is_complete(block)]
     incomplete = len(blocks) - len(complete)
+    cut = "run-on" if end < len(lines) else ""
     while blocks and complete and not _is_complete(blocks[-1]):  # the reply met its length limit inside a block
         end = int(blocks.pop()["line"])
+        cut = cut or "half"
     text = "\n".join(lines[start:end]).strip()
     if complete:
-        return AnalysisReply([_opinion(block) for block in complete], text, incomplete)
+        written = [{part: block[part] for part in _FIELDS.values()} for block in complete]
+        return AnalysisReply([_opinion(block) for block in complete], text, incomplete, written=written, cut=cut)
     if not blocks:
         return AnalysisReply([], text, problem="no opinion target found")
     missing = [part for part in _FIELDS.values() if not blocks[0].get(part)]

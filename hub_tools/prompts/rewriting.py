@@ -37,10 +37,14 @@ _SENTENCE_END = re.compile(r"[.!?…](?:[\"”'’)\]]+)?(?=\s|$)")
 
 @dataclass(frozen=True)
 class RewritingReply:
-    """The rewritten review, up to where the reply runs on; `problem` says why there is none."""
+    """The rewritten review, up to where the reply runs on; `problem` says why there is none.
+
+    `cut` says what `text` leaves out: "run-on", "half" a sentence at the end, or "" for nothing.
+    """
 
     text: str
     problem: str | None = None
+    cut: str = ""
 
 
 def build(review: str) -> list[dict[str, str]]:
@@ -71,5 +75,5 @@ def read(reply: str) -> RewritingReply:
         return RewritingReply("", f"no rewritten review: the reply starts with {reply.strip()[:40]!r}")
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     if ends and text[ends[-1] :].strip():  # the reply met its length limit inside a sentence
-        text = text[: ends[-1]]
-    return RewritingReply(text)
+        return RewritingReply(text[: ends[-1]], cut="run-on" if run_on else "half")
+    return RewritingReply(text, cut="run-on" if run_on else "")
