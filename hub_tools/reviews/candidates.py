@@ -3,6 +3,7 @@ Rows that may be drawn: in a file, with what finding repeats and drawing need of
 """
 
 import json
+import tempfile
 from array import array
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +18,11 @@ _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode  # j
 
 
 class Candidates:
-    """The rows that may be drawn, in a file, with what is needed to find repeats and to draw."""
+    """
+    The rows that may be drawn, with what is needed to find repeats and to draw.
+
+    Their files lie in `folder` and have no name there: they go with the process, however it ends.
+    """
 
     def __init__(self, folder: Path, near_duplicates: float) -> None:
         self.digests = array("Q")
@@ -25,8 +30,8 @@ class Candidates:
         self._ids = array("Q")
         self._offsets = array("Q")
         self._size = 0
-        self._near = NearDuplicates(folder / "bands", near_duplicates) if near_duplicates else None
-        self._file = (folder / "rows.jsonl").open("w+b")
+        self._near = NearDuplicates(folder, near_duplicates) if near_duplicates else None
+        self._file = tempfile.TemporaryFile(dir=folder)
 
     def __enter__(self) -> "Candidates":
         return self
@@ -38,7 +43,7 @@ class Candidates:
 
     def add(self, row: dict, stars: int) -> None:
         """Keep a row."""
-        line = _encode([row.get(name) for name in _FIELDS]).encode() + b"\n"
+        line = _encode([row.get(name, "") for name in _FIELDS]).encode() + b"\n"
         self._file.write(line)
         self._offsets.append(self._size)
         self._size += len(line)

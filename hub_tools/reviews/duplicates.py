@@ -7,6 +7,7 @@ is checked against the texts, none is dropped wrongly, and the number of bands f
 """
 
 import math
+import tempfile
 from array import array
 from collections.abc import Callable
 from itertools import pairwise
@@ -85,10 +86,11 @@ class NearDuplicates:
     """
     Texts added one by one, then asked which of them repeat an earlier one.
 
-    Of each text 4 bytes a band lie in a file; in memory there is one band at a time, 8 bytes a text.
+    Of each text 4 bytes a band lie in a nameless file in `folder`; in memory there is one band at a time, 8 bytes a
+    text.
     """
 
-    def __init__(self, path: Path, threshold: float) -> None:
+    def __init__(self, folder: Path, threshold: float) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(f"near_duplicates is {threshold!r}; expected a share from 0 (keep all) to 1.")
         self.threshold = threshold
@@ -99,7 +101,7 @@ class NearDuplicates:
         self._words = array("I")
         self._lengths: list[int] = []
         self._blocks: list[int] = []  # texts in each block of the file
-        self._file = path.open("w+b")
+        self._file = tempfile.TemporaryFile(dir=folder)
 
     def add(self, text: str) -> None:
         """Sign the next text."""

@@ -74,8 +74,8 @@ def from_reviews(row: dict, place: Place, settings: ReviewSettings) -> dict:
         "domain": _name(row, "domain", place),
         "text": _text(row, "text", place),
         "rating": _rating(row, "rating", place),
-        "source": row.get("source") or place.source,
-        "licence": row.get("licence") or settings.licence,
+        "source": _name(row, "source", place) if row.get("source") else place.source,
+        "licence": _name(row, "licence", place) if row.get("licence") else settings.licence,
     }
 
 

@@ -92,10 +92,7 @@ def sample_to_parquet(
         raise ValueError(f"n is {n}; expected the number of reviews to draw, at least 1.")
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = SampleFacts()
-    with (
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder,
-        Candidates(Path(folder), near_duplicates) as candidates,
-    ):
+    with Candidates(path.parent, near_duplicates) as candidates:
         for row in rows:
             stars = count_row(row, facts, weights, min_words, max_words)
             if stars is not None:
@@ -108,8 +105,7 @@ def sample_to_parquet(
         drawn = kept[draw(np.frombuffer(candidates.digests, np.uint64)[kept], weights[stars[kept]], n, seed)]
         facts.drawn = len(drawn)
         facts.stars_fit, facts.stars_drawn = _histogram(stars[kept]), _histogram(stars[drawn])
-        write_rows(map(candidates.row, drawn), Path(folder) / path.name)
-        os.replace(Path(folder) / path.name, path)
+        write_rows(map(candidates.row, drawn), path)
     logger.log(logging.WARNING if facts.drawn < n else logging.INFO, "asked for %d reviews; %s", n, _told(facts))
     return facts
 
@@ -187,10 +183,18 @@ def draw(digests: np.ndarray, weights: np.ndarray, n: int, seed: int) -> np.ndar
 
 
 def write_rows(rows: Iterable[dict], path: Path) -> None:
-    """Writes review rows as Parquet, some at a time."""
-    with parquet.ParquetWriter(path, REVIEW_SCHEMA, compression="zstd") as writer:
-        for batch in _batches(rows):
-            writer.write_table(pa.Table.from_pylist(batch, REVIEW_SCHEMA))
+    """Writes review rows as Parquet, some at a time, whole or not at all."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(descriptor)
+    try:
+        with parquet.ParquetWriter(draft, REVIEW_SCHEMA, compression="zstd") as writer:
+            for batch in _batches(rows):
+                writer.write_table(pa.Table.from_pylist(batch, REVIEW_SCHEMA))
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    finally:
+        if os.path.exists(draft):
+            os.unlink(draft)
 
 
 def _batches(rows: Iterable[dict]) -> Iterator[list[dict]]:

@@ -19,7 +19,7 @@ WORDS = [f"word{number}" for number in range(400)]
 
 
 def _find(texts: list[str], threshold: float, folder: Path, eligible: list[bool] | None = None) -> list[int]:
-    found = NearDuplicates(folder / "bands", threshold)
+    found = NearDuplicates(folder, threshold)
     try:
         for text in texts:
             found.add(text)
@@ -125,7 +125,7 @@ def test_across_batches_the_same_texts_are_found_as_by_comparing_all(tmp_path: P
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan])
 def test_a_threshold_that_is_no_share_is_refused(tmp_path: Path, threshold: float):
     with pytest.raises(ValueError, match="expected a share from 0"):
-        NearDuplicates(tmp_path / "bands", threshold)
+        NearDuplicates(tmp_path, threshold)
 
 
 @pytest.mark.parametrize("threshold", [0.6, 0.8])

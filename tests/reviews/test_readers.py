@@ -115,6 +115,8 @@ def test_rows_come_one_at_a_time(tmp_path: Path):
         (_review(1, review_id=7), "a.jsonl:2: field 'review_id' is 7"),
         (_review(1, review_id="\ud800"), "a.jsonl:2: field 'review_id' is"),
         (_review(1, domain=""), "a.jsonl:2: field 'domain' is ''"),
+        (_review(1, source=["x"]), "a.jsonl:2: field 'source' is"),
+        (_review(1, licence=1), "a.jsonl:2: field 'licence' is 1"),
         (_review(1, text=["x"]), "a.jsonl:2: field 'text' is .*, expected the text of a review"),
         ([1], "a.jsonl:2: expected an object, found list"),
     ],
