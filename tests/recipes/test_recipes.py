@@ -11,7 +11,6 @@ from datasets import Dataset
 from huggingface_hub import HfApi
 
 from hub_tools.evaluation.grid import Cell, CellStore
-from hub_tools.teachers.request import reply_row
 from tests.recipes.recipe_files import RECIPES, ROOT, arguments_type, load_recipe
 
 
@@ -73,68 +72,6 @@ def test_columns_without_a_value_keep_their_type():
     corpus = load_recipe("build_corpus")
     empty = corpus.to_dataset([], corpus.REJECTED)
     assert (len(empty), empty.features["rating"].dtype, empty.features["reason"].dtype) == (0, "float32", "string")
-
-
-# --- label_reviews ---------------------------------------------------------------------------------------------------
-
-
-def labelling(tmp_path, **changes):
-    arguments = arguments_type("label_reviews")("me", "data", ["reviews"], "replies-x", runs=str(tmp_path), chunk=3)
-    return replace(arguments, **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"teacher": "gpt"}, r"teacher 'gpt' is unknown; allowed: lexicon, transformers, recorded"),
-        ({"teacher": "transformers"}, r"needs `model`"),
-        ({"prompts": ["analysis", "summary"]}, r"unknown prompt summary; allowed: analysis, rewriting"),
-    ],
-)
-def test_a_teacher_that_cannot_be_made_is_said_so_before_any_work(tmp_path, changes, message):
-    with pytest.raises(ValueError, match=message):
-        load_recipe("label_reviews").make_teacher(labelling(tmp_path, **changes))
-
-
-class Teacher:
-    """Answers with the review in capitals, and breaks off where it is told to."""
-
-    name, revision, sampling = "loud", "1", {"temperature": 0}
-
-    def __init__(self, breaks_at: int = -1):
-        self.asked, self.breaks_at = [], breaks_at
-
-    def reply(self, requests):
-        if len(self.asked) // 3 == self.breaks_at:
-            raise KeyboardInterrupt
-        self.asked += [request.request_id for request in requests]
-        return [
-            reply_row(request, request.review.upper(), self.name, self.revision, self.sampling) for request in requests
-        ]
-
-
-def test_labelling_goes_on_where_it_was_broken_off_and_asks_for_nothing_twice(tmp_path, capsys):
-    label = load_recipe("label_reviews").label
-    reviews = [{"review_id": f"r{number}", "text": f"Review {number}."} for number in range(5)]
-    broken, second, third = Teacher(breaks_at=2), Teacher(), Teacher()
-    with pytest.raises(KeyboardInterrupt):
-        label(reviews, broken, labelling(tmp_path))
-    replies = label(reviews, second, labelling(tmp_path))
-    assert label(reviews, third, labelling(tmp_path)) == replies
-    assert (len(broken.asked), len(second.asked), len(third.asked)) == (6, 4, 0)
-    assert len({*broken.asked, *second.asked}) == 10
-    assert [(row["review_id"], row["reply"]) for row in replies] == [
-        (f"r{number}", f"REVIEW {number}.") for number in range(5) for _ in ("analysis", "rewriting")
-    ]
-    assert "10 of 10 replies are in the journal; reused." in capsys.readouterr().out
-
-
-def test_fewer_reviews_are_answered_with_theirs_only(tmp_path):
-    label = load_recipe("label_reviews").label
-    reviews = [{"review_id": f"r{number}", "text": f"Review {number}."} for number in range(5)]
-    label(reviews, Teacher(), labelling(tmp_path))
-    replies = label(reviews[:1], Teacher(), labelling(tmp_path, prompts=["analysis"]))
-    assert [(row["review_id"], row["prompt"]) for row in replies] == [("r0", "analysis")]
 
 
 # --- pretrain --------------------------------------------------------------------------------------------------------
