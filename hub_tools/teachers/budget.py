@@ -160,9 +160,15 @@ class Budget:
                 self._release(failure.request.request_id, now)
 
     def _reserve(self, request: Request) -> bool:
-        prompt = completion = 0
-        if self._counts and self._counter is not None:
-            prompt, completion = self._counter.bound(request.messages), self._settings.max_new_tokens
+        """Reserve by the quick bound on the prompt's tokens; where that does not fit, by the tight one."""
+        if not self._counts or self._counter is None:
+            return self._fits(request, 0, 0)
+        longest, counter = self._settings.max_new_tokens, self._counter
+        if counter.quick and self._fits(request, counter.quick(request.messages), longest):
+            return True
+        return self._fits(request, counter.bound(request.messages), longest)
+
+    def _fits(self, request: Request, prompt: int, completion: int) -> bool:
         with self._lock:
             self.stopped = self._too_much(prompt, completion)
             if self.stopped is None:

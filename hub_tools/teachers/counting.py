@@ -40,6 +40,7 @@ class TokenCounter:
         how: what counts, for people.
         error: by what share `count` may be wrong on the whole; 0 for the teacher's own tokenizer.
         bytes_per_token: of text, about.
+        quick: a bound that is not as tight as `bound`, but takes a microsecond where a tokenizer takes a thousand.
     """
 
     count: Callable[[Messages], float]
@@ -47,6 +48,7 @@ class TokenCounter:
     how: str
     error: float = 0.0
     bytes_per_token: float = BYTES_PER_TOKEN
+    quick: Callable[[Messages], int] | None = None
 
 
 def counter_for(settings: Counted) -> TokenCounter:
@@ -84,11 +86,15 @@ def _bytes(reason: str) -> TokenCounter:
 def _tokenizer(model: str, revision: str) -> TokenCounter:
     chat = ChatTokenizer(model, revision)
     try:
-        chat.count([{"role": "user", "content": "x"}])
+        frame = chat.count([{"role": "user", "content": "x"}])  # templates may bring a system prompt of their own
     except Exception as error:  # not there, gated, offline, damaged, refused by its template: each raises its own kind
         reason = (str(error) or type(error).__name__).splitlines()[0]
         return _bytes(f"the tokenizer of {model} cannot be used: {reason}")
-    return TokenCounter(chat.count, chat.count, f"by the tokenizer of {model}")
+
+    def quick(messages: Messages) -> int:
+        return byte_bound(messages) + frame
+
+    return TokenCounter(chat.count, chat.count, f"by the tokenizer of {model}", quick=quick)
 
 
 def _tiktoken(encoding: Any) -> TokenCounter:

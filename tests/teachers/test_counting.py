@@ -26,6 +26,7 @@ def test_a_local_teachers_own_tokenizer_counts_exactly(tiny_llama):
     counter = counter_for(TeacherSettings(teacher="vllm", model=str(tiny_llama)))
     assert counter.count(MESSAGES) == counter.bound(MESSAGES) == ChatTokenizer(str(tiny_llama)).count(MESSAGES)
     assert (counter.error, counter.how) == (0, f"by the tokenizer of {tiny_llama}")
+    assert counter.quick(MESSAGES) >= counter.bound(MESSAGES)
 
 
 def test_an_endpoint_counts_by_the_tokenizer_that_is_named(tiny_llama):
