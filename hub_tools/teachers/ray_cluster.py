@@ -62,7 +62,7 @@ class RayTeacher:
             ImportError: Ray is not installed, or a node lacks what its teacher imports.
             ConnectionError: no cluster at `ray_address`.
             ValueError: an engine needs more GPUs than any node has; a teacher refuses its settings or a request.
-            RuntimeError: workers kept dying, and none is left.
+            RuntimeError: workers die at every place, and none answers.
         """
         requests = iter(requests)
         chunks = iter(lambda: list(islice(requests, self.settings.chunk)), [])

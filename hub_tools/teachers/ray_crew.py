@@ -101,7 +101,7 @@ class Crew:
 
         Raises:
             ValueError, TypeError, ImportError: what a teacher raised, and on which node.
-            RuntimeError: no worker is left.
+            RuntimeError: workers only die.
         """
         self.returned.append(_Chunk(first))
         while True:
@@ -114,17 +114,22 @@ class Crew:
                 if (chunk := self._next(chunks)) is None:
                     return
                 self.returned.append(chunk)
-            if not self.doing:
-                raise RuntimeError(
-                    f"{PLACE_LIVES} workers died one after the other at each of {len(self.places)} places without an "
-                    f"answer between; the last: {self.last_death}"
-                )
+            self._check_hope()
             done, _ = self.ray.wait(list(self.doing), timeout=PATIENCE)
             if not done and not at_work:
                 logger.warning("no worker has found room yet; the cluster has %s", self.ray.cluster_resources())
             for reference in done:
                 if answers := self._outcome(reference):
                     yield answers
+
+    def _check_hope(self) -> None:
+        """Raise when every place has lost its workers since its last answer, twice on the average and often enough."""
+        deaths = [place.deaths for place in self.places]
+        if all(deaths) and sum(deaths) >= max(PLACE_LIVES, 2 * len(deaths)):
+            raise RuntimeError(
+                f"{sum(deaths)} workers died at {len(deaths)} places, and none has answered since; the last: "
+                f"{self.last_death}"
+            )
 
     def _next(self, chunks: Iterator[list[Request]]) -> _Chunk | None:
         if self.returned:
@@ -144,8 +149,8 @@ class Crew:
             for fault in OUR_FAULTS:
                 if isinstance(cause, fault):
                     raise fault(f"on {place.node}: {reason}") from error
-            if "No module named" in reason:  # Ray could not even make the actor there
-                raise ImportError(f"on {place.node}: {reason}; every node needs this package, installed alike") from error
+            if "No module named" in reason:  # Ray could not make the actor
+                raise ImportError(f"{reason}; every node needs this package and what it imports") from error
             return self._replace(place, chunk, reason)
         self.idle.append(place)
         if chunk is None:
