@@ -50,7 +50,6 @@ def read_source(source: Path | HubDataset, settings: ReviewSettings) -> Iterator
     """The review rows of one source."""
     if isinstance(source, HubDataset):
         name = source.repo_id
-        settings = replace(settings, licence=settings.licence or source.licence)
     else:
         name = Path(source.stem).stem if source.suffix.lower() == ".gz" else source.stem
     settled = None
@@ -58,6 +57,9 @@ def read_source(source: Path | HubDataset, settings: ReviewSettings) -> Iterator
         place = Place(name, f"{source}:{number}")
         if settled is None:
             settled = settle(row, place, settings)
+            if isinstance(source, HubDataset) and settled.format in ("reviews", "columns"):
+                # Who uploads Yelp's or Amazon's reviews again cannot free them by what a card says.
+                settled = replace(settled, licence=settings.licence or source.licence)
             to_review, wanted = FORMATS[settled.format], _wanted(source, settled)
         if wanted is None or (row.get("business_id") or row.get("parent_asin") or row.get("asin")) in wanted:
             yield to_review(row, place, settled)
@@ -69,7 +71,7 @@ def _wanted(source: Path | HubDataset, settings: ReviewSettings) -> set[str] | N
         return None
     if isinstance(source, HubDataset):
         raise ValueError(f"{source}: `category` needs the file of businesses or products beside a file of reviews.")
-    file = _catalogue(source)
+    file = find_catalogue(source)
     ids: set[str] = set()
     category = settings.category.strip().lower()
     for _, row in raw_rows(file):
@@ -81,7 +83,7 @@ def _wanted(source: Path | HubDataset, settings: ReviewSettings) -> set[str] | N
     return ids
 
 
-def _catalogue(reviews: Path) -> Path:
+def find_catalogue(reviews: Path) -> Path:
     """The file that describes what the reviews are of: Yelp's businesses, Amazon's `meta_<reviews>`."""
     stem = reviews.name.split(".")[0]
     if stem == _YELP_REVIEWS:

@@ -76,8 +76,8 @@ def find_dataset(name: str) -> HubDataset:
     repo_id, revision, config, split = parts.groups()
     try:
         info = HfApi().dataset_info(repo_id, revision=revision)
-    except (HfHubHTTPError, HFValidationError) as error:
-        raise ValueError(f"{name}: the Hub has no such dataset or revision for you ({error}).") from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ValueError(f"{name}: not found on the Hub, or not for you ({error}).") from error
     licence = (info.card_data or {}).get("license") or ""
     licence = ", ".join(licence) if isinstance(licence, list) else str(licence)
     return HubDataset(repo_id, info.sha, config, split or "train", licence)

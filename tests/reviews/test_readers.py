@@ -299,7 +299,7 @@ def test_settings_that_do_not_fit_the_file_are_named(tmp_path: Path, row: dict, 
         (["empty"], r"empty: a folder without reviews; readable: \.jsonl, \.json, \.csv"),
         (["a.xlsx"], r"a\.xlsx: a '\.xlsx' file; readable"),
         (["hub:no-owner"], "'hub:no-owner': expected hub:<owner>/<name>"),
-        (["hub:../x:train"], "the Hub has no such dataset|expected hub:<owner>/<name>"),
+        (["hub:../x:train"], "not found on the Hub|expected hub:<owner>/<name>"),
     ],
 )
 def test_a_source_that_is_not_there_is_named_before_any_row_is_read(tmp_path: Path, files: list, message: str):
@@ -343,9 +343,12 @@ def test_a_dataset_on_the_hub_is_read_at_a_commit_with_its_labels_and_its_licenc
     ]
     assert {(row["source"], row["licence"], row["domain"]) for row in found} == {(repo_id, "cc-by-4.0", "hotel")}
     assert len({row["review_id"] for row in found}) == 5
+    Dataset.from_list([YELP]).push_to_hub(repo_id, "again", split="train")
+    (again,) = read_reviews(ReviewSettings(files=[f"hub:{repo_id}/again"], domain="restaurant"))
+    assert (again["review_id"], again["licence"]) == (YELP["review_id"], YELP_TERMS)
     with pytest.raises(ValueError, match=r"validation"):
         list(read_reviews(ReviewSettings(files=[f"hub:{repo_id}/english:validation"], domain="hotel")))
-    with pytest.raises(ValueError, match="the Hub has no such dataset or revision"):
+    with pytest.raises(ValueError, match="not found on the Hub"):
         find_sources(ReviewSettings(files=[f"hub:{repo_id}@nowhere"]))
 
 
