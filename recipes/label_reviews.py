@@ -20,7 +20,7 @@ from hub_tools.hub.runs import Run, digest_files, find_finished_run, start_run
 from hub_tools.labelling.arguments import LabelReviews
 from hub_tools.labelling.card import RepliesCard
 from hub_tools.labelling.drawing import draw_reviews, source_revisions, take_recorded
-from hub_tools.labelling.requests import Recorded
+from hub_tools.labelling.requests import Recorded, Shard
 from hub_tools.labelling.session import Outcome, label, labelling_digest, set_aside, wanted_of
 from hub_tools.labelling.upload import RepliesRepo
 from hub_tools.teachers.asking import Stop
@@ -40,7 +40,7 @@ def main() -> None:
     if is_there(arguments, run):
         return
 
-    drawn = draw_reviews(arguments, arguments.seed, sources, arguments.reviews_file)
+    drawn = draw_reviews(arguments, arguments.seed, sources, arguments.reviews_file, Shard.parse(arguments.shard))
     with Journal(arguments.journal_file) as journal, Stop() as stop:
         wanted = wanted_of(arguments, teacher, journal)
         card = RepliesCard(

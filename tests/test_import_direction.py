@@ -7,11 +7,23 @@ import pytest
 
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {"opinions", "prompts", "benchmarks", "corpus", "students", "evaluation", "teachers", "hub", "reviews"}
+ROOMS = {
+    "opinions",
+    "prompts",
+    "benchmarks",
+    "corpus",
+    "students",
+    "evaluation",
+    "teachers",
+    "hub",
+    "reviews",
+    "labelling",
+}
 
 # What each room may import besides itself: opinions ← prompts, benchmarks ← corpus, students, evaluation ← recipes.
-# `teachers`, `hub` and `reviews` know no other room. Students are chosen by their score on validation, hence the one
-# arrow inside the last row; `arguments` and `cli` are the door: the first knows nothing, the second everything.
+# `teachers`, `hub` and `reviews` know no other room; `labelling` is where they meet the prompts. Students are chosen
+# by their score on validation, hence the one arrow inside the last row; `arguments` and `cli` are the door: the first
+# knows nothing, the second everything.
 FOUNDATIONS = {"opinions", "prompts", "benchmarks"}
 MAY_IMPORT = {
     "opinions": set(),
@@ -23,6 +35,7 @@ MAY_IMPORT = {
     "teachers": set(),
     "hub": set(),
     "reviews": set(),
+    "labelling": {"prompts", "reviews", "teachers", "hub"},
     "arguments": set(),
     "cli": ROOMS | {"arguments"},
     "__init__": set(),

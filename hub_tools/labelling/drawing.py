@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from hub_tools.reviews.sampling import sample_to_parquet, write_rows
 from hub_tools.reviews.settings import ReviewSettings
 from hub_tools.reviews.sources import find_sources
 from hub_tools.teachers.recorded import read_recorded
+
+from .requests import WHOLE, Shard, reviews_of
 
 
 def source_revisions(settings: ReviewSettings) -> dict[str, str]:
@@ -27,11 +30,14 @@ def source_revisions(settings: ReviewSettings) -> dict[str, str]:
     return ({"files": digest_files(*paths)} if paths else {}) | commits
 
 
-def draw_reviews(settings: ReviewSettings, seed: int, sources: dict[str, str], path: Path) -> dict:
+def draw_reviews(
+    settings: ReviewSettings, seed: int, sources: dict[str, str], path: Path, shard: Shard = WHOLE
+) -> dict:
     """Make `path`, a Parquet file of the drawn review rows, unless it was drawn from the same sources just so.
 
     Args:
         sources: of `source_revisions`.
+        shard: keep only its part of the drawn rows.
 
     Returns:
         What was read, dropped and drawn: the fields of `SampleFacts`.
@@ -40,7 +46,7 @@ def draw_reviews(settings: ReviewSettings, seed: int, sources: dict[str, str], p
         ValueError: a source or a row that cannot be read, or settings that make no sense.
     """
     told = {field.name: getattr(settings, field.name) for field in fields(ReviewSettings) if field.name != "data"}
-    drawn_from = json.loads(json.dumps({**told, "seed": seed, "sources": sources}))
+    drawn_from = json.loads(json.dumps({**told, "seed": seed, "sources": sources, "shard": asdict(shard)}))
     beside = path.with_suffix(".json")
     if path.is_file() and beside.is_file():
         known = json.loads(beside.read_text(encoding="utf-8"))
@@ -60,6 +66,8 @@ def draw_reviews(settings: ReviewSettings, seed: int, sources: dict[str, str], p
             settings.near_duplicates,
         )
     )
+    if shard.count > 1:
+        _replace(path, shard.part(reviews_of(path)))
     draft = beside.with_suffix(".json.tmp")
     draft.write_text(json.dumps({"drawn_from": drawn_from, "facts": facts}, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, beside)
@@ -75,10 +83,14 @@ def take_recorded(file: Path, path: Path) -> list[dict]:
     """
     reviews, replies = read_recorded(file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    write_rows(({"licence": "", **review} for review in reviews), draft)
-    os.replace(draft, path)
+    _replace(path, ({"licence": "", **review} for review in reviews))
     return replies
+
+
+def _replace(path: Path, rows: Iterable[dict]) -> None:
+    draft = path.with_suffix(".tmp")
+    write_rows(rows, draft)
+    os.replace(draft, path)
 
 
 def licences_of(reviews: Path) -> dict[str, str]:

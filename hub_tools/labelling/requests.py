@@ -44,15 +44,18 @@ class Shard:
         """What its repo's and journal's names end in: '' for the whole."""
         return f"-{self.index}-of-{self.count}" if self.count > 1 else ""
 
+    def part(self, rows: Iterable[dict]) -> Iterator[dict]:
+        """The shard's rows."""
+        return islice(rows, self.index, None, self.count)
 
-def reviews_of(path: Path, shard: Shard) -> Iterator[dict]:
-    """The shard's rows of a Parquet file of reviews, a few thousand in memory at a time."""
-    position = 0
+
+WHOLE = Shard()
+
+
+def reviews_of(path: Path) -> Iterator[dict]:
+    """The rows of a Parquet file of reviews, a few thousand in memory at a time."""
     for batch in parquet.ParquetFile(path).iter_batches(4096):
-        for row in batch.to_pylist():
-            if position % shard.count == shard.index:
-                yield row
-            position += 1
+        yield from batch.to_pylist()
 
 
 class Asked(Protocol):

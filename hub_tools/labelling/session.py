@@ -17,7 +17,7 @@ from hub_tools.teachers.progress import Progress
 from hub_tools.teachers.request import Answers, Messages, Teacher
 
 from .arguments import LabelReviews
-from .requests import Shard, Wanted, reviews_of
+from .requests import Wanted, reviews_of
 from .upload import RepliesRepo
 
 
@@ -49,9 +49,8 @@ def builders_of(arguments: LabelReviews) -> dict[str, Callable[[str], Messages]]
 
 
 def wanted_of(arguments: LabelReviews, teacher: Teacher, journal: Journal) -> Wanted:
-    """The run's requests: its prompts about its shard of the drawn reviews."""
-    shard = Shard.parse(arguments.shard)
-    return Wanted(lambda: reviews_of(arguments.reviews_file, shard), builders_of(arguments), teacher, journal)
+    """The run's requests: its prompts about the drawn reviews."""
+    return Wanted(lambda: reviews_of(arguments.reviews_file), builders_of(arguments), teacher, journal)
 
 
 def labelling_digest(arguments: LabelReviews, teacher: Teacher) -> str:

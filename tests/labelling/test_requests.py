@@ -37,10 +37,10 @@ def test_a_malformed_shard_says_what_is_expected(text):
 def test_shards_share_the_reviews_without_overlap_or_gap(tmp_path):
     path = tmp_path / "reviews.parquet"
     parquet.write_table(arrow.Table.from_pylist(REVIEWS), path)
-    parts = [list(reviews_of(path, Shard.parse(f"{index}/3"))) for index in range(3)]
+    parts = [list(Shard.parse(f"{index}/3").part(reviews_of(path))) for index in range(3)]
     assert [len(part) for part in parts] == [3, 2, 2]
     assert sorted(row["review_id"] for part in parts for row in part) == [row["review_id"] for row in REVIEWS]
-    assert list(reviews_of(path, Shard.parse(""))) == REVIEWS
+    assert list(Shard.parse("").part(reviews_of(path))) == REVIEWS
     assert (Shard.parse("1/3").suffix, Shard.parse("").suffix) == ("-1-of-3", "")
 
 

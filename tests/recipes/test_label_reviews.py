@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from huggingface_hub import HfApi, hf_hub_download
 
 from hub_tools.teachers import lexicon
@@ -157,10 +157,26 @@ def test_requests_that_failed_are_told_with_their_reasons_and_asked_again_alone(
     assert [("maximum context length" in row["reason"]) for row in failures] == [True, True]
 
 
-def test_shards_label_their_part_into_repos_of_their_own(run):
-    parts = [replies(f"{run(shard=f'{index}/2')}-{index}-of-2") for index in range(2)]
-    assert [len(part) for part in parts] == [REVIEWS, REVIEWS]
-    assert len({row["request_id"] for part in parts for row in part}) == 2 * REVIEWS
+def test_the_corpus_of_shards_is_the_corpus_of_the_whole_to_the_byte(run, monkeypatch):
+    benchmark = {"id": ["1"], "sentence": ["This sentence stands in none of the reviews at all."]}
+    whole = run(replies="replies-whole")
+    namespace = whole.partition("/")[0]
+    for split in ("validation", "test"):
+        Dataset.from_dict(benchmark).push_to_hub(f"{namespace}/fsa-benchmark", "tsa-rest14", split=split)
+    for index in (1, 0):
+        run(shard=f"{index}/2")
+    parts = [load_dataset(f"{namespace}/replies-x-{index}-of-2", "reviews", split="train") for index in range(2)]
+    assert [len(part) for part in parts] == [REVIEWS // 2, REVIEWS // 2]
+
+    digests = []
+    for replies_name in ("replies-whole", "replies-x-*-of-2"):
+        flags = ["--namespace", namespace, "--replies", replies_name]
+        monkeypatch.setattr(sys, "argv", ["build_corpus.py", *flags])
+        load_recipe("build_corpus").main()
+        info = HfApi().dataset_info(f"{namespace}/sentiment-understanding-corpus", files_metadata=True)
+        digests.append({file.rfilename: file.lfs.sha256 for file in info.siblings if ".parquet" in file.rfilename})
+    assert digests[0] == digests[1]
+    assert len(digests[0]) >= 2
 
 
 @pytest.mark.parametrize(
