@@ -29,22 +29,18 @@ def plan_run(arguments: LabelReviews) -> Plan:
     arguments.check()
     if arguments.teacher == "recorded":
         raise ValueError("teacher 'recorded' brings replies that exist: there is nothing to ask and nothing to pay")
-    builders, shard, prior = (
-        {name: BUILDERS[name] for name in arguments.prompts},
-        Shard.parse(arguments.shard),
-        NO_PRIOR,
-    )
+    builders, prior = {name: BUILDERS[name] for name in arguments.prompts}, NO_PRIOR
     with tempfile.TemporaryDirectory(prefix="fsa-plan-") as folder:
         path = Path(folder) / "reviews.parquet"
         for drawn in (arguments.reviews_file, arguments.reviews_file.with_suffix(".json")):
             if drawn.is_file():
                 shutil.copyfile(drawn, path.with_suffix(drawn.suffix))
-        draw_reviews(arguments, arguments.seed, source_revisions(arguments), path)
-        some, count = sample(reviews_of(path, shard), arguments.seed)
+        draw_reviews(arguments, arguments.seed, source_revisions(arguments), path, Shard.parse(arguments.shard))
+        some, count = sample(reviews_of(path), arguments.seed)
         if arguments.journal_file.is_file():
             teacher = make_teacher(arguments)
             with Journal(arguments.journal_file) as journal:
-                wanted = Wanted(lambda: reviews_of(path, shard), builders, teacher, journal)
+                wanted = Wanted(lambda: reviews_of(path), builders, teacher, journal)
                 prior = prior_of(journal, teacher, wanted.replied + wanted.refused)
     if arguments.teacher == "lexicon":
         prior = rehearsed(prior, make_teacher(arguments), some, builders)

@@ -9,7 +9,7 @@ import pytest
 from hub_tools.labelling.arguments import LabelReviews
 from hub_tools.labelling.drawing import draw_reviews, source_revisions
 from hub_tools.labelling.planning import plan_run
-from hub_tools.labelling.requests import Shard, reviews_of
+from hub_tools.labelling.requests import reviews_of
 from hub_tools.prompts import BUILDERS
 from hub_tools.teachers.journal import Journal
 from hub_tools.teachers.request import reply_row, requests_for
@@ -73,7 +73,7 @@ def test_answers_in_the_journal_are_planned_no_more_and_the_runs_sample_is_kept(
     teacher = make_teacher(run)
     with Journal(run.journal_file) as journal:
         made_by = teacher.name, teacher.revision, teacher.sampling
-        for request in islice(requests_for(reviews_of(run.reviews_file, Shard()), BUILDERS, *made_by), 5):
+        for request in islice(requests_for(reviews_of(run.reviews_file), BUILDERS, *made_by), 5):
             journal.record([reply_row(request, "x", *made_by, prompt_tokens=10, completion_tokens=5)])
     sample = run.reviews_file.read_bytes()
     planned = plan_run(run)
