@@ -1,7 +1,7 @@
 """
 A labelling run that is killed again and again; started by test_kills.py, in a process of its own that may fork.
 
-    python tests/labelling/killed_run.py FOLDER KILLS SEED    # prints what was seen, as JSON
+    python tests/labelling/killed_run.py FOLDER KILLS SEED    # prints what was seen, as JSON; makes FOLDER/*.sqlite
 
 The server is a process (tests/teachers/faulty_server.py). Each life of the run is a fork that asks it through the
 real client, records the replies, and writes down which ones were acknowledged; it is killed at a random moment.
@@ -32,7 +32,14 @@ from hub_tools.teachers.settings import TeacherSettings
 CONCURRENCY = 8
 LATENCY = 0.02
 REVIEWS = [
-    {"review_id": f"r{number}", "text": f"Dinner number {number} was superb, but waiter {number} ignored us."}
+    {
+        "review_id": f"r{number}",
+        "domain": "restaurant",
+        "text": f"Dinner number {number} was superb, but waiter {number} ignored us.",
+        "rating": 3.0,
+        "source": "made here",
+        "licence": "apache-2.0",
+    }
     for number in range(600)
 ]
 
@@ -42,11 +49,11 @@ class Settings(TeacherSettings, BudgetSettings):
     """A teacher without limits."""
 
 
-def life(folder: Path, url: str, acknowledged: int) -> int:
+def life(journal: Path, url: str, acknowledged: int) -> int:
     """Label what is left; each acknowledged request goes to the file descriptor `acknowledged`. Returns how many."""
     settings = Settings(teacher="openai", model="tiny-chat", endpoints=[url], concurrency=CONCURRENCY)
     teacher = OpenAITeacher(settings)
-    with Journal(folder / "journal.sqlite") as journal, Stop() as stop:
+    with Journal(journal) as journal, Stop() as stop:
         wanted = Wanted(lambda: iter(REVIEWS), BUILDERS, teacher, journal)
         left = wanted.left
 
@@ -65,6 +72,7 @@ def main() -> None:
     try:
         url = server.stdout.readline().strip()
         killed_run(folder, url, kills, rng, seen)
+        life(folder / "undisturbed.sqlite", url, os.open(os.devnull, os.O_WRONLY))
     finally:
         server.kill()
         server.wait()
@@ -86,7 +94,7 @@ def killed_run(folder: Path, url: str, kills: int, rng: random.Random, seen: dic
         if child == 0:
             os.close(reading)
             try:
-                life(folder, url, writing)
+                life(folder / "killed.sqlite", url, writing)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -108,7 +116,7 @@ def killed_run(folder: Path, url: str, kills: int, rng: random.Random, seen: dic
         time.sleep(2 * LATENCY)  # requests of the dead reach their end
         now = stats(url)
         said |= {line for line in lines if len(line) == 32}  # a kill may cut the last line
-        with Journal(folder / "journal.sqlite") as journal:
+        with Journal(folder / "killed.sqlite") as journal:
             rows = [row["request_id"] for _, row in journal.rows()]
         again = sum(1 for prompt, count in now.items() if 0 < before[prompt] < count)
         seen["lives"].append(
