@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -24,6 +23,7 @@ from hub_tools.teachers.request import Failure, Request, requests_for
 from hub_tools.teachers.settings import TeacherSettings
 
 
+EVENTS = ("list", "upload", "create", "look", "content")
 FORKS = multiprocessing.get_context("forkserver")  # a child starts without importing everything again
 FORKS.set_forkserver_preload(["hub_tools.teachers.openai_batch", "openai.resources.batches", "openai.resources.files"])
 
@@ -481,49 +481,56 @@ def _recorded(path: Path) -> list[dict]:
     return [json.loads(line) for line in lines[:-1]]
 
 
-def _run(server: BatchServer, path: Path, count: int, kill_after: float | None = None) -> int:
+def _run(server: BatchServer, path: Path, count: int, event: str = "", at: int = 0) -> int:
+    """The exit code of a run that is killed when the server has done its `at`-th call of an event ("": of any)."""
     child = FORKS.Process(target=_label, args=(server.url, path, count), daemon=True)
-    server.hooks = {event: _kill_at(server, child, event, at) for event, at in getattr(server, "kills", {}).items()}
+
+    def calls() -> int:
+        return server.calls[event] if event else server.calls.total()
+
+    def kill() -> None:
+        if at and calls() - start == at:
+            os.kill(child.pid, signal.SIGKILL)
+
+    start = calls()
+    server.hooks = {name: kill for name in EVENTS if event in ("", name)}
     child.start()
-    timer = threading.Timer(kill_after, child.kill) if kill_after is not None else None
-    if timer:
-        timer.start()
     child.join(60)
-    if timer:
-        timer.cancel()
     server.hooks = {}
     return child.exitcode
 
 
-def _kill_at(server: BatchServer, child: multiprocessing.Process, event: str, at: int):
-    start = server.calls[event]
-    return lambda: os.kill(child.pid, signal.SIGKILL) if server.calls[event] - start == at else None
-
-
 @pytest.mark.parametrize(
     ("event", "at"),
-    [("upload", 1), ("upload", 3), ("create", 1), ("create", 4), ("look", 5), ("content", 1), ("content", 2)],
+    [
+        ("list", 1),
+        ("upload", 1),
+        ("upload", 3),
+        ("create", 1),
+        ("create", 4),
+        ("look", 5),
+        ("content", 1),
+        ("content", 2),
+    ],
 )
 def test_a_kill_between_upload_and_create_and_at_every_other_step_pays_nothing_twice(
     server: BatchServer, tmp_path: Path, event: str, at: int
 ):
     path, count = tmp_path / "replies.jsonl", 18
-    server.kills = {event: at}
-    assert _run(server, path, count) == -signal.SIGKILL
-    server.kills = {}
+    assert _run(server, path, count, event, at) == -signal.SIGKILL
     assert _run(server, path, count) == 0
     rows = _recorded(path)
-    requests = _requests(_teacher(server.url), count)
     assert len(rows) == count
-    assert {row["request_id"]: row["reply"] for row in rows} == _expected(requests)
+    assert {row["request_id"]: row["reply"] for row in rows} == _expected(_requests(_teacher(server.url), count))
     assert set(server.processed.values()) == {1}
 
 
 def test_kills_at_random_moments_one_after_another_pay_nothing_twice(server: BatchServer, tmp_path: Path):
-    path, count, chance = tmp_path / "replies.jsonl", 60, random.Random(3)
-    server.plans = [Plan(looks=chance.randint(1, 30)) for _ in range(40)]
-    codes = [_run(server, path, count, kill_after=chance.uniform(0.1, 1.5)) for _ in range(8)]
-    assert -signal.SIGKILL in codes
+    path, count, chance = tmp_path / "replies.jsonl", 40, random.Random(3)
+    server.plans = [Plan(looks=chance.randint(1, 5)) for _ in range(40)]
+    for _ in range(8):
+        assert _run(server, path, count, at=chance.randint(1, 25)) == -signal.SIGKILL
+    assert 0 < len(_recorded(path)) < count
     assert _run(server, path, count) == 0
     rows = _recorded(path)
     assert len(rows) == count
