@@ -30,11 +30,13 @@ class _Pause:
     until: float = 0.0
     times: int = 0
 
-    def impose(self, now: float, seconds: float | None = None) -> None:
-        if now >= self.until:  # requests that were under way at the same time count once
+    def impose(self, now: float, seconds: float | None = None) -> bool:
+        """Whether it is a new pause; requests that were under way at the same time only prolong it."""
+        if new := now >= self.until:
             self.times += 1
         doubled = min(LONGEST_PAUSE, 2.0 ** (self.times - 1))
-        self.until = max(self.until, now + (doubled if seconds is None else seconds))
+        self.until = max(self.until, now + (seconds or doubled))  # who says 0 seconds must not be asked for ever
+        return new
 
 
 class Endpoint:
@@ -81,14 +83,14 @@ class Endpoint:
 
     def answered(self) -> None:
         """It replied: whatever was held against it is forgotten."""
-        self._failures = 0
-        self._limited.times = self._aside.times = 0
+        self._failures = self._limited.times = 0
+        self._aside = _Pause()
 
     def limited(self, seconds: float | None) -> None:
         """It said 429: nobody asks it before so many seconds are over."""
         self._failures = 0
-        self._limited.impose(self.clock.now(), seconds)
-        logger.info("%s: rate limit; nothing is sent there for %.1f s", self.url, self.rests())
+        if self._limited.impose(self.clock.now(), seconds):
+            logger.info("%s: rate limit; nothing is sent there for %.1f s", self.url, self.rests())
 
     def failed(self, reason: str) -> None:
         """It could not be reached, broke down or took too long. After several in a row it is set aside for a while."""
@@ -96,8 +98,7 @@ class Endpoint:
         now = self.clock.now()
         if self._failures == TOLERATED:
             self._down_since = now
-        if self._failures >= TOLERATED and now >= self._aside.until:
-            self._aside.impose(now)
+        if self._failures >= TOLERATED and self._aside.impose(now):
             logger.warning("%s fails (%s); set aside for %.0f s", self.url, reason, self._aside.until - now)
 
     def down(self) -> float:

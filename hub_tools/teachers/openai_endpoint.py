@@ -23,6 +23,8 @@ from .request import Answers, Request, reply_row
 from .settings import TeacherSettings
 
 
+_CLIENT_LOGGER = logging.getLogger("httpx2")
+
 HOSTED = "https://api.openai.com/v1"
 _BYTES_PER_TOKEN = 3  # of English text it is rather 4: estimates are meant to be high
 _KEEPALIVE = 4.0  # seconds; uvicorn, under vLLM's server, closes an idle connection after 5
@@ -69,8 +71,8 @@ class OpenAITeacher:
             ValueError: there is no key for an endpoint that is not on this machine.
         """
         key = self._key()
-        # The client's transport writes a line per request, of a million.
-        logging.getLogger("httpx2").setLevel(logging.WARNING)
+        if not _CLIENT_LOGGER.level:  # it writes a line per request, of a million
+            _CLIENT_LOGGER.setLevel(logging.WARNING)
         with asyncio.Runner(loop_factory=_HaltingLoop) as runner:
             run = EndpointRun(self, {url: self._client(url, key) for url in self.urls}, key, runner)
             try:

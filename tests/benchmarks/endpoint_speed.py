@@ -1,8 +1,9 @@
 """
-The endpoint teacher beside the obvious ways to ask a server, all with the journal's commits.
+The endpoint teacher beside the obvious ways to ask a server, each with the journal's commits.
 
 A server with a fixed latency answers no more than concurrency / latency requests a second: that is the ideal. The
-server is a process of its own; with few cores it competes with the client, and other load counts against both.
+server is a process of its own; with few cores it competes with the client, and other load counts against both. What
+the machine gives at best just now is shown by workers that only ask and throw the replies away.
 
 python tests/benchmarks/endpoint_speed.py [--requests 1536] [--latency 0.2] [--concurrency 64]
 """
@@ -48,6 +49,27 @@ def _obvious_row(teacher: OpenAITeacher, request: Request, reply: openai.types.c
         reply.usage.prompt_tokens if reply.usage else 0,
         reply.usage.completion_tokens if reply.usage else 0,
     )
+
+
+def workers_way(teacher: OpenAITeacher, requests: list[Request], journal: Journal) -> None:
+    """As many workers as may be at work, each asking again and again; nothing is kept, so nothing is safe."""
+    left = iter(requests)
+
+    async def work() -> None:
+        http = openai.DefaultAioHttpClient()
+        async with openai.AsyncOpenAI(
+            api_key="none", base_url=teacher.urls[0], max_retries=0, http_client=http
+        ) as client:
+
+            async def ask() -> None:
+                for request in left:
+                    await client.chat.completions.create(
+                        model=teacher.settings.model, messages=request.messages, max_tokens=512, temperature=0.0
+                    )
+
+            await asyncio.gather(*(ask() for _ in range(teacher.settings.concurrency)))
+
+    asyncio.run(work())
 
 
 def batches_way(teacher: OpenAITeacher, requests: list[Request], journal: Journal) -> None:
@@ -102,6 +124,7 @@ def main() -> None:
             teacher_way(teacher, requests[:128], Journal(Path(folder) / "warm.sqlite"))
             ways: dict[str, Callable] = {
                 "the teacher": teacher_way,
+                "workers, no journal": workers_way,
                 "gather of batches": batches_way,
                 "one by one": one_by_one_way,
             }
@@ -109,9 +132,10 @@ def main() -> None:
                 with Journal(Path(folder) / f"{way.__name__}.sqlite") as journal:
                     start, cpu = time.perf_counter(), time.process_time()
                     way(teacher, requests, journal)
-                    seconds, cpu, rows = time.perf_counter() - start, time.process_time() - cpu, len(journal)
+                    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+                    rows = len(journal) or len(requests)
                 print(
-                    f"{name:18} {rows:5d} replies {rows / seconds:7.1f}/s {rows / seconds / ideal:6.1%} of the ideal "
+                    f"{name:20} {rows:5d} replies {rows / seconds:7.1f}/s {rows / seconds / ideal:6.1%} of the ideal "
                     f"{ideal:.0f}/s, {1000 * cpu / rows:.2f} ms CPU each",
                     flush=True,
                 )

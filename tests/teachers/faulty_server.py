@@ -18,6 +18,7 @@ model           another model's name                      filter      finish_rea
 abort           finish_reason abort                       none        content null
 silent          no usage                                  length      refuses max_tokens, wants max_completion_tokens
 temperature     refuses the temperature                   redirect    307 to another host
+slow            half a second later than the latency
 """
 
 import argparse
@@ -151,7 +152,7 @@ class FaultyServer:
         fault, _, argument = fault.partition(":")
         if fault == "length" and "max_completion_tokens" in body:
             fault = ""
-        await asyncio.sleep(1e6 if fault == "hang" else self.latency)
+        await asyncio.sleep(self.latency + {"hang": 1e6, "slow": 0.5}.get(fault, 0.0))
         if fault == "drop":
             return False
         if fault.isdigit() or fault in _STATUSES:
