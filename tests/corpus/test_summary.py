@@ -1,44 +1,50 @@
 """The facts of the corpus card add up."""
 
-from hub_tools.corpus.summary import summary
+import doctest
+
+from hub_tools.corpus import summary as module
+from hub_tools.corpus.pairs import Judge
+from hub_tools.corpus.summary import Summary, draw_lengths
+from tests.corpus.replies import REWRITING, analysis, reply, review
 
 
-def _pair(prompt: str, target: str, **more: object) -> dict:
-    return {
-        "pair_id": target,
-        "review_id": "r",
-        "domain": "laptop",
-        "rating": None,
-        "prompt": prompt,
-        "teacher": "t",
-        "input": "one two three",
-        "target": target,
-        **more,
-    }
+def test_the_docstrings_tell_the_truth():
+    assert doctest.testmod(module).failed == 0
+
+
+def summed() -> Summary:
+    summary, judge = Summary(), Judge()
+    for n in range(5):
+        about = review(review_id=f"r{n}", rating=[None, 1.0, 4.6, 3.0, 3.0][n], text=f"The soup was cold, number {n}.")
+        summary.add(judge.judge(reply(analysis() + "\n\n" + analysis("screen")), about))
+        summary.add(judge.judge(reply(REWRITING, "rewriting"), about))
+        summary.add(judge.judge(reply("No.", "rewriting"), about))
+    return summary
 
 
 def test_counts_lengths_reasons_and_samples():
-    analysis = "\n\n".join(
-        f'Opinion Target {n}: "{target}"\nAspect: a\nSentiment: Neutral\nReasoning: r'
-        for n, target in enumerate(("two", "screen"), 1)
-    )
-    rejected = [_pair("rewriting", str(n), reason="copy") for n in range(5)] + [_pair("poem", "x", reason="empty")]
-    facts = summary([_pair("analysis", analysis), _pair("rewriting", "a b c d")], rejected)
-    assert (facts["pairs"], facts["rejected"], facts["reviews"]) == (2, 6, 1)
-    assert (facts["opinions"], facts["ungrounded_targets"]) == (2, 1)
-    assert facts["reasons"] == {"copy": 5, "empty": 1}
-    assert [row["target"] for row in facts["samples"]["copy"]] == ["0", "1", "2"]
-    rewriting = next(part for part in facts["parts"] if part["prompt"] == "rewriting")
+    summary = summed()
+    assert (summary.pairs.total(), summary.rejected.total(), summary.reviews) == (10, 5, 5)
+    assert (summary.opinions, summary.ungrounded) == (10, 5)
+    assert summary.reasons == {"length": 5}
+    assert [row["review_id"] for row in summary.samples["length"]] == ["r0", "r1", "r2"]
+    assert summary.stars == {"none": 2, "1": 2, "5": 2, "3": 4}
+    assert summary.sources == {("s", ""): 10}
+    rewriting = next(part for part in summary.parts() if part["prompt"] == "rewriting")
     assert rewriting == {
         "teacher": "t",
-        "domain": "laptop",
+        "domain": "restaurant",
         "prompt": "rewriting",
-        "pairs": 1,
+        "pairs": 5,
         "rejected": 5,
-        "words_in": 3.0,
-        "words_out": 4.0,
+        "words in": 6.0,
+        "words out": 21.0,
     }
 
 
+def test_lengths_are_a_picture():
+    assert draw_lengths(summed()).startswith(b"\x89PNG")
+
+
 def test_an_empty_corpus_has_a_summary_too():
-    assert summary([], [])["parts"] == []
+    assert Summary().parts() == []

@@ -8,7 +8,16 @@ import pytest
 from datasets import Dataset
 from huggingface_hub import DatasetCard, HfApi, ModelCard
 
-from hub_tools.hub.cards import DatasetFacts, ModelFacts, Result, Source, Teacher, dataset_card, model_card
+from hub_tools.hub.cards import (
+    CorpusFacts,
+    DatasetFacts,
+    ModelFacts,
+    Result,
+    Source,
+    Teacher,
+    dataset_card,
+    model_card,
+)
 from hub_tools.hub.push import push_dataset, push_model
 from hub_tools.hub.runs import start_run
 from tests.tiny_models import save_tiny_student
@@ -164,6 +173,56 @@ def test_a_corpus_card_tells_what_was_rejected_and_what_was_found():
     assert "No pair was rejected." in nothing
     assert "None were found." in nothing
     assert "Contamination" not in dataset_card(corpus())
+
+
+def corpus_facts(**more):
+    return CorpusFacts(variants={"analysis": "all analyses", "both": "everything"}, **more)
+
+
+def test_a_corpus_card_tells_all_that_is_known_and_nothing_else():
+    found = {
+        "review_id": "r1",
+        "detail": "3 words",
+        "input": "A *bold* | review\n# no heading",
+        "target": "</details>",
+    }
+    facts = corpus_facts(
+        gates=[{"gate": "copy", "asks that": "it is no copy", "looked at": 1200, "rejected": 3, "%": "0.2"}],
+        gates_off=["run-on"],
+        samples={"length": [found], "contaminated: exact": [{**found, "review_id": "r2"}]},
+        stars={"1": 1000, "none": 2},
+        lengths="pictures/lengths.png",
+        leaks=[{"sentences of": "a test", "are also in": "b train", "sentences": 7}],
+        licences=[{"source": "yelp", "licence": "unknown", "pairs": 12}],
+        cost=[{"replies": "me/replies", "tokens read": 1_000_000, "$": "1.25"}],
+        prompts={"analysis": [{"role": "system", "content": "You are | careful.\nTwice."}]},
+    )
+    text = dataset_card(corpus(corpus=facts, contamination=[]))
+    for said in (
+        '"analysis", split="train")',
+        "| `both` | everything |",
+        "| copy | it is no copy | 1,200 | 3 | 0.2 |",
+        "Not asked: run-on.",
+        "`r1`, 3 words. Review: A \\*bold\\* \\| review \\# no heading Target: \\</details\\>",
+        "| 1 | none |\n| ---: | ---: |\n| 1,000 | 2 |",
+        "\n\n![Words of the reviews and of the targets, by prompt, teacher and domain](pictures/lengths.png)",
+        "| a test | b train | 7 |",
+        "| yelp | unknown | 12 |",
+        "| me/replies | 1,000,000 | 1.25 |",
+        "```text\nYou are | careful.\nTwice.\n```",
+    ):
+        assert said in text, said
+    assert "- `r2`, 3 words\n" in text  # a benchmark sentence is not shown
+    assert "rejoin" not in text
+    bare = dataset_card(corpus(corpus=corpus_facts(), contamination=[]))
+    assert not re.search(r"Not asked|<details>|!\[|## The prompts|What the replies cost", bare.split("```bibtex")[0])
+
+
+def test_a_card_of_ids_shows_no_review_and_says_how_to_get_them_back():
+    samples = {"copy": [{"review_id": "r1", "detail": "word by word", "input": "secret", "target": "secret"}]}
+    text = dataset_card(corpus(corpus=corpus_facts(publish="ids", replies=["me/replies"], samples=samples)))
+    assert "secret" not in text
+    assert 'load_texts("me/replies")' in text
 
 
 @pytest.mark.parametrize("kind", ["benchmark", "replies", "corpus", "results"])

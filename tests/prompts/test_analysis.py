@@ -3,6 +3,7 @@
 import doctest
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,14 @@ def test_a_reply_that_runs_on_is_cut(tail: str):
     reply = read(f"{BLOCK}\n\n{SECOND}{tail}")
     assert [opinion["target"] for opinion in reply.opinions] == ["soup", "staff"]
     assert reply.text == f"{BLOCK}\n\n{SECOND}"
+    assert reply.cut == ("half" if "half" in tail else "run-on")
+
+
+def test_a_whole_reply_is_not_cut_and_keeps_the_teachers_words():
+    reply = read(BLOCK.replace("Negative", "Mildly Negative"))
+    assert reply.cut == ""
+    (written,) = reply.written
+    assert (written["target"], written["sentiment"]) == ('"soup"', "Mildly Negative")
 
 
 def test_several_sides_of_one_target_are_several_opinions():
@@ -117,8 +126,9 @@ def test_an_unreadable_reply_says_why(reply: str, problem: str):
 @pytest.mark.skipif(not MIXTRAL.is_file(), reason=f"no real replies at {MIXTRAL}")
 def test_all_but_one_of_the_real_analyses_are_read():
     rows = [json.loads(line) for line in MIXTRAL.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    replies = [read(row["mixtral_response"]) for row in rows if "Opinion Target" in row["mixtral_response"]]
+    replies = {row["ID"]: read(row["mixtral_response"]) for row in rows if "Opinion Target" in row["mixtral_response"]}
     assert len(replies) == 234
-    problems = [reply.problem for reply in replies if reply.problem]  # a form that was left empty
-    assert problems == ["no complete opinion: the first lacks aspect, sentiment, reasoning"]
-    assert sum(len(reply.opinions) for reply in replies) == 927
+    unread = {key: reply.problem for key, reply in replies.items() if reply.problem}  # a form that was left empty
+    assert unread == {4173278: "no complete opinion: the first lacks aspect, sentiment, reasoning"}
+    assert sum(len(reply.opinions) for reply in replies.values()) == 927
+    assert Counter(reply.cut for reply in replies.values()) == {"": 147, "run-on": 83, "half": 4}

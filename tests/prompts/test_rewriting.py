@@ -46,6 +46,14 @@ def test_only_the_rewritten_review_is_kept(reply: str, text: str):
     assert read(reply).text == text
 
 
+@pytest.mark.parametrize(
+    ("reply", "cut"),
+    [("I loved it.", ""), ("I loved it.\n\nNote: done.", "run-on"), ("I loved it. Then the waiter ca", "half")],
+)
+def test_what_was_cut_is_told(reply: str, cut: str):
+    assert read(reply).cut == cut
+
+
 def test_an_empty_reply_says_so():
     assert read(" ").problem == "empty"
     assert "no rewritten review" in (read("```json").problem or "")

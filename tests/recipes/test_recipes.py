@@ -5,12 +5,15 @@ import re
 import sys
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, hf_hub_download
 
 from hub_tools.evaluation.grid import Cell, CellStore
+from hub_tools.hub.push import push_dataset
+from hub_tools.teachers.request import Request, reply_row
 from tests.recipes.recipe_files import RECIPES, ROOT, arguments_type, load_recipe
 
 
@@ -69,9 +72,80 @@ def test_columns_without_a_value_keep_their_type():
     features = tables["tsa-rest14"]["train"].features
     assert features["implicit"].dtype == features["multiple"].dtype == "bool"
 
-    corpus = load_recipe("build_corpus")
-    empty = corpus.to_dataset([], corpus.REJECTED)
-    assert (len(empty), empty.features["rating"].dtype, empty.features["reason"].dtype) == (0, "float32", "string")
+
+# --- build_corpus ----------------------------------------------------------------------------------------------------
+
+ANALYSIS = 'Opinion Target 1: "soup"\nAspect: a\nSentiment: Negative\nReasoning: The "soup was cold".'
+
+
+def push_replies(repo_id: str, numbers: list[int], reviews: list[int], licence: str | None = "apache-2.0") -> None:
+    """Replies about the numbered reviews, in this order, and the reviews themselves."""
+    row = {"domain": "restaurant", "rating": 1.0, "source": "s"} | ({} if licence is None else {"licence": licence})
+    replies = [
+        reply_row(
+            Request(f"{prompt}{n}", f"r{n}", "", prompt, []),
+            ANALYSIS if prompt == "analysis" else f"I hated the cold soup on visit {n}." if n else "No.",
+            "teacher",
+            "1",
+            {},
+        )
+        for n in numbers
+        for prompt in ("rewriting", "analysis")
+    ]
+    about = [row | {"review_id": f"r{n}", "text": f"The soup was cold, visit {n}."} for n in reviews]
+    tables = {"replies": {"train": Dataset.from_list(replies)}, "reviews": {"train": Dataset.from_list(about)}}
+    push_dataset(tables, repo_id, "# replies\n")
+
+
+def push_benchmark(namespace: str) -> None:
+    splits = {"train": "We sat by the window today.", "validation": "we sat by the window today", "test": "Good."}
+    rows = {split: Dataset.from_list([{"id": "1", "sentence": text}]) for split, text in splits.items()}
+    push_dataset({"tsa-rest14": rows}, f"{namespace}/fsa-benchmark", "# benchmark\n")
+
+
+def build(namespace: str, monkeypatch, *options: str) -> dict[str, bytes]:
+    """Runs the recipe; the tables of the corpus as bytes."""
+    monkeypatch.setattr(sys, "argv", ["build_corpus.py", "--namespace", namespace, "--replies", *options])
+    load_recipe("build_corpus").main()
+    repo_id = f"{namespace}/sentiment-understanding-corpus"
+    names = HfApi().list_repo_files(repo_id, repo_type="dataset")
+    assert "pictures/lengths.png" in names
+    return {
+        name: Path(hf_hub_download(repo_id, name, repo_type="dataset")).read_bytes()
+        for name in names
+        if name.endswith(".parquet")
+    }
+
+
+def test_the_corpus_is_the_same_bytes_whatever_the_order_and_the_shards_of_the_replies(namespace, monkeypatch, capsys):
+    push_benchmark(namespace)
+    push_replies(f"{namespace}/replies-whole", [0, 1, 2, 3, 4, 5, 6], list(range(7)))
+    push_replies(f"{namespace}/replies-late", [3, 6, 1, 0, 5, 2, 4, 4], list(range(7)))
+    for shard in range(3):
+        numbers = list(range(7))[shard::3]
+        push_replies(f"{namespace}/replies-shard-{shard}-of-3", numbers[::-1], numbers)
+    whole = build(namespace, monkeypatch, "replies-whole")
+    assert "13 pairs; rejected 1 (length 1)." in capsys.readouterr().out
+    assert build(namespace, monkeypatch, "replies-shard-*-of-3") == whole
+    assert build(namespace, monkeypatch, "replies-whole", "replies-late") == whole
+    pairs = load_recipe("pretrain").load_pairs(f"{namespace}/sentiment-understanding-corpus", "main", [])
+    assert [pair["review_id"] for pair in pairs] == [f"r{n}" for n in [*range(7), *range(1, 7)]]
+    with pytest.raises(ValueError, match=rf"no dataset {namespace}/replies-shard-0-of-4"):
+        build(namespace, monkeypatch, "replies-whole", "replies-shard-*-of-4")
+
+
+def test_reviews_without_an_open_licence_are_published_as_ids_only(namespace, monkeypatch):
+    push_benchmark(namespace)
+    push_replies(f"{namespace}/replies-x", [1, 2], [1, 2], licence=None)
+    with pytest.raises(ValueError, match=r"\('s': unknown\)\. Set `publish: ids`"):
+        build(namespace, monkeypatch, "replies-x", "--private", "false")
+    build(namespace, monkeypatch, "replies-x", "--private", "false", "--publish", "ids")
+    corpus, load_pairs = f"{namespace}/sentiment-understanding-corpus", load_recipe("pretrain").load_pairs
+    assert "load_texts" in Path(hf_hub_download(corpus, "README.md", repo_type="dataset")).read_text("utf-8")
+    with pytest.raises(ValueError, match=r"holds the ids of its reviews and not their texts. Give the reviews"):
+        load_pairs(corpus, "main", [])
+    pairs = load_pairs(corpus, "main", ["rewriting"], f"{namespace}/replies-x")
+    assert [pair["input"] for pair in pairs] == ["The soup was cold, visit 1.", "The soup was cold, visit 2."]
 
 
 # --- pretrain --------------------------------------------------------------------------------------------------------
@@ -120,6 +194,15 @@ def test_pairs_are_those_of_the_configs_named_and_never_the_rejected(namespace):
     for unknown in ("mixtral-laptop-analysis", "rejected"):
         with pytest.raises(ValueError, match=rf"has no config {unknown}; found: lexicon-restaurant-analysis, lex"):
             load_pairs(corpus, commit, [unknown])
+
+
+def test_configs_that_share_pairs_are_not_learned_twice(namespace):
+    load_pairs, corpus = load_recipe("pretrain").load_pairs, f"{namespace}/corpus"
+    rows = Dataset.from_list([{"pair_id": "1", "input": "a", "target": "b"}])
+    push_dataset({"t-laptop-analysis": {"train": rows}}, corpus, "# c\n", unions={"both": ["t-laptop-analysis"]})
+    assert len(load_pairs(corpus, "main", [])) == len(load_pairs(corpus, "main", ["both"])) == 1
+    with pytest.raises(ValueError, match=r"the configs both, t-laptop-analysis of .* overlap"):
+        load_pairs(corpus, "main", ["both", "t-laptop-analysis"])
 
 
 def test_a_fresh_student_reads_and_writes_the_corpus():
