@@ -102,13 +102,12 @@ def _cluster(settings: TeacherSettings) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise ImportError("the ray teacher needs Ray: pip install 'fsa-distill[ray]'") from error
+    _knock(address)
     if ray.is_initialized():
         yield ray
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
-    if address:
-        _knock(address)
-    else:
+    if not address:
         options |= {"num_cpus": settings.workers, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
         options |= {"_node_ip_address": "127.0.0.1"}
     on_sigterm = signal.getsignal(signal.SIGTERM)
@@ -125,7 +124,7 @@ def _cluster(settings: TeacherSettings) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Ray itself would try for minutes.
+    """Ask whether anybody listens at host:port, where Ray itself would try for minutes.
 
     Raises:
         ConnectionError: nobody listens there.

@@ -4,12 +4,14 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +24,8 @@ from hub_tools.teachers import ray_crew
 from hub_tools.teachers.lexicon import LexiconTeacher
 from hub_tools.teachers.ray_cluster import RayTeacher, _gpus_of_a_worker
 from hub_tools.teachers.request import Request
-from hub_tools.teachers.settings import TeacherSettings
+from hub_tools.teachers.settings import TeacherSettings, make_teacher
+from hub_tools.teachers.vllm_lm import VllmTeacher
 
 
 NODE = {"object_store_memory": 100 * 2**20, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
@@ -31,6 +34,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; the workers' environment is that of their node
+    "VLLM_CPU_CI_ENV": "1",
     "PYTHONPATH": str(Path(__file__).parent),  # of the workers, for SlowTeacher
 }
 CHUNK = 4
@@ -168,8 +173,9 @@ def test_a_run_that_is_left_ends_its_workers(cluster: Any, log: Path):
     assert not any(Path(f"/proc/{process}").exists() for process in processes)
 
 
-INTERRUPTED = """
+ALONE = """
 import signal, sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -189,13 +195,15 @@ def source():
         taken.append(_request(len(taken)))
         yield taken[-1]
 
-make = partial(SlowTeacher, log=Path(sys.argv[1]), seconds=0.3)
+log, address = sys.argv[1:]
+make = partial(SlowTeacher, log=Path(log), seconds=0.3)
 came = []
-for answers in RayTeacher(TeacherSettings(workers=2, chunk=4), make).replies(source()):
+for answers in RayTeacher(TeacherSettings(workers=2, chunk=4, ray_address=address), make).replies(source()):
     if not came:
-        sockets = [c for p in psutil.Process().children(recursive=True) for c in p.net_connections("tcp")]
-        listening = {c.laddr.ip.removeprefix("::ffff:") for c in sockets if c.status == "LISTEN"}
-        assert listening == {"127.0.0.1"}, listening
+        ours = psutil.Process().children(recursive=True)
+        sockets = [socket for process in ours for socket in process.net_connections("tcp")]
+        listening = {socket.laddr.ip.removeprefix("::ffff:") for socket in sockets if socket.status == "LISTEN"}
+        assert listening == (set() if address else {"127.0.0.1"}), listening
         assert signal.getsignal(signal.SIGTERM) == before
         print("working", flush=True)
     came += [row["request_id"] for row in answers.rows]
@@ -205,15 +213,17 @@ print("finished")
 """
 
 
-def test_on_this_machine_alone_an_interrupt_finishes_what_is_in_flight_and_leaves_nothing_behind(
-    log: Path, tmp_path: Path
+@pytest.mark.parametrize("where", ["here", "on a cluster"])
+def test_an_interrupt_finishes_what_is_in_flight_and_leaves_nothing_behind(
+    where: str, log: Path, tmp_path: Path, request: pytest.FixtureRequest
 ):
     pytest.importorskip("psutil")
     _need_ray()
+    address = "" if where == "here" else request.getfixturevalue("cluster").address
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
         run = subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTED, str(log)],
+            [sys.executable, "-c", ALONE, str(log), address],
             env={**os.environ, "PYTHONPATH": path, "RAY_TMPDIR": folder, "HOME": str(tmp_path)},
             stdout=subprocess.PIPE,
             text=True,
@@ -224,6 +234,31 @@ def test_on_this_machine_alone_an_interrupt_finishes_what_is_in_flight_and_leave
         assert run.communicate(timeout=60)[0] == "finished\n"
     assert run.returncode == 0
     assert not (tmp_path / ".ray").exists(), "Ray left a token in the home folder"
+    assert len({process for _, process, _ in _work(log)}) == 2
+
+
+def test_an_address_without_a_cluster_is_refused_at_once(log: Path):
+    _need_ray()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(ConnectionError, match=f"ray_address '{address}': .* `ray start --head`"):
+            next(_teacher(log, address=address).replies([_request(1)]))
+
+
+def test_workers_reply_as_the_vllm_teacher_does(cluster: Any, request: pytest.FixtureRequest, tiny_chat_llama: Path):
+    engine = request.getfixturevalue("vllm_teacher").llm
+    settings = TeacherSettings(
+        model=str(tiny_chat_llama), max_new_tokens=8, max_model_len=4096, dtype="float32", chunk=4, teacher="ray"
+    )
+    alone = VllmTeacher(settings)
+    alone.llm = engine
+    requests = [replace(_request(n), messages=[{"role": "user", "content": f"Soup {n}"}]) for n in range(6)]
+    rows = [
+        [row for answers in each.replies(requests) for row in answers.rows] for each in (make_teacher(settings), alone)
+    ]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 6
 
 
 def test_nothing_to_do_starts_nothing(log: Path, monkeypatch: pytest.MonkeyPatch):
