@@ -86,7 +86,7 @@ class VllmTeacher:
         logger.info("vLLM loads %s at %s", settings.model, self.revision)
         try:
             with _deaf_to_interrupts():
-                return LLM(
+                llm = LLM(
                     settings.model,
                     revision=self.revision,
                     tokenizer_revision=self.revision,
@@ -107,6 +107,8 @@ class VllmTeacher:
                 "(lower `max_model_len`, change `gpu_memory_utilization`, or share the model among more GPUs by "
                 "`tensor_parallel_size`), a `quantization` that the weights do not have, or no safetensors in the repo"
             ) from error
+        _hear_of_death(llm)
+        return llm
 
     def replies(self, requests: Iterable[Request]) -> Iterator[Answers]:
         """One chunk after another.
@@ -218,3 +220,21 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _hear_of_death(llm: Any) -> None:
+    """Let a killed engine process end what waits for it.
+
+    vLLM 0.32 notices when the process is gone (the out-of-memory killer takes it first), and shuts its client down;
+    but `generate` then waits on that client's queue for ever.
+    """
+    client = llm.llm_engine.engine_core
+    if not hasattr(client, "outputs_queue"):  # the engine is in this process: VLLM_ENABLE_V1_MULTIPROCESSING=0
+        return
+    shut_down = client.shutdown
+
+    def tell_and_shut_down(*arguments: Any, **options: Any) -> None:
+        client.outputs_queue.put(RuntimeError("its engine process was killed"))
+        shut_down(*arguments, **options)
+
+    client.shutdown = tell_and_shut_down

@@ -6,13 +6,16 @@ And vLLM's engine on one of them, where vLLM is installed: started once, since t
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from hub_tools.hub.embedded import EmbeddedHub
 from hub_tools.teachers.settings import TeacherSettings
 from hub_tools.teachers.vllm_lm import VllmTeacher
 
@@ -54,10 +57,15 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_chat_llama(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with a template that takes system messages, as a server must have it, and a context of 4,096."""
+    """The same, with a template that takes system messages, as servers need it, and now and then a stop token."""
     folder = shutil.copytree(tiny_llama, tmp_path_factory.mktemp("models") / "Tiny-Chat-Llama")
     template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]"
     (folder / "chat_template.jinja").write_text(template)
+    model = LlamaForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.lm_head.weight[2] *= 2
+    model.generation_config.eos_token_id = [1, 2]
+    model.save_pretrained(folder)
     return folder
 
 
@@ -73,10 +81,13 @@ def vllm_installed() -> None:
 
 
 @pytest.fixture(scope="session")
-def vllm_teacher(vllm_installed: None, tiny_chat_llama: Path) -> VllmTeacher:
-    """A teacher whose engine other tests may use as well, by `teacher.llm = vllm_teacher.llm`."""
-    return VllmTeacher(
-        TeacherSettings(
-            teacher="vllm", model=str(tiny_chat_llama), max_new_tokens=16, max_model_len=4096, dtype="float32"
-        )
-    )
+def vllm_teacher(vllm_installed: None, tiny_chat_llama: Path, hub: EmbeddedHub) -> Iterator[VllmTeacher]:
+    """Of a model on the Hub. Other teachers may use its engine as well, by `teacher.llm = vllm_teacher.llm`."""
+    api = HfApi(hub.endpoint, token=hub.token)
+    api.create_repo("tests/Tiny-Chat-Llama")
+    api.upload_folder(repo_id="tests/Tiny-Chat-Llama", folder_path=tiny_chat_llama)
+    settings = {"model": "tests/Tiny-Chat-Llama", "max_new_tokens": 24, "max_model_len": 4096, "dtype": "float32"}
+    teacher = VllmTeacher(TeacherSettings(teacher="vllm", **settings))
+    yield teacher
+    if "llm" in vars(teacher):
+        teacher.llm.llm_engine.engine_core.shutdown()
