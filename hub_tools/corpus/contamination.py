@@ -72,12 +72,14 @@ class BenchmarkSentences:
         """What the text contains: whole sentences in the order in which they stand there, then parts of others."""
         words = normalise(text)
         found: dict[int, str] = {}
-        for position, start in enumerate(_runs(words, LEAST_WORDS)):
-            for number in self._starts.get(start, ()):
+        # Most texts share no start with any sentence; a set tells that at once.
+        starts = {} if self._starts.keys().isdisjoint(_runs(words, LEAST_WORDS)) else self._starts
+        for position, start in enumerate(_runs(words, LEAST_WORDS) if starts else ()):
+            for number in starts.get(start, ()):
                 sentence = self._sentences[number]
                 if number not in found and words[position : position + len(sentence)] == sentence:
                     found[number] = "exact" if any(form in text for form in self._written[number]) else "normalised"
-        shared = Counter(number for run in set(_runs(words, RUN)) for number in self._runs.get(run, ()))
+        shared = Counter(number for run in self._runs.keys() & set(_runs(words, RUN)) for number in self._runs[run])
         for number in sorted(shared):
             runs = len(set(_runs(self._sentences[number], RUN)))
             if number not in found and shared[number] >= LEAST_RUNS and shared[number] >= SHARE * runs:
