@@ -1,12 +1,12 @@
 """A teacher on many machines: each worker is a Ray actor with one teacher and its GPUs, and works on one chunk.
 
 Plain actors, not Ray Data. Ray 2.60 was tried on two nodes: 800 requests, chunks of 20, 4 workers, so 80 in flight.
-- `ray.data.llm` wants one vLLM release, 0.29.0; we run 0.32.
+- `ray.data.llm` was not: its extra `ray[llm]` pins vLLM 0.29.0, and we run 0.32.
 - `map_batches` over a lazy source took all 800 before its first reply, for one worker alone. With a block per chunk
   (the count must be known beforehand) up to 300 were taken and not answered; a kill would cost those.
 - `map_batches` round by round starts its actors, which is loading the engines, anew in every round.
 - It retries without end: a chunk that kills its worker killed 4 in 25 s, and on. It survives a killed node as well as
-  this does (30 of 800 asked twice), but what was lost waited 12 s, until the node counted as dead.
+  this does (30 of 800 asked twice), but what was lost waited about 10 s, until the node counted as dead.
 """
 
 import os

@@ -36,7 +36,9 @@ ENVIRONMENT = {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; the workers' environment is that of their node
     "VLLM_CPU_CI_ENV": "1",
-    "PYTHONPATH": str(Path(__file__).parent),  # of the workers, for SlowTeacher
+    "PYTHONPATH": os.pathsep.join(  # for SlowTeacher and for this package
+        [str(Path(__file__).parent), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    ),
 }
 CHUNK = 4
 
@@ -220,11 +222,10 @@ def test_an_interrupt_finishes_what_is_in_flight_and_leaves_nothing_behind(
     pytest.importorskip("psutil")
     _need_ray()
     address = "" if where == "here" else request.getfixturevalue("cluster").address
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
         run = subprocess.Popen(
             [sys.executable, "-c", ALONE, str(log), address],
-            env={**os.environ, "PYTHONPATH": path, "RAY_TMPDIR": folder, "HOME": str(tmp_path)},
+            env={**os.environ, "PYTHONPATH": ENVIRONMENT["PYTHONPATH"], "RAY_TMPDIR": folder, "HOME": str(tmp_path)},
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
