@@ -217,5 +217,6 @@ def digest_files(*paths: Path) -> str:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 digest.update(f"{file.relative_to(path) if path.is_dir() else file.name}\0".encode())
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+                with file.open("rb") as content:
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()

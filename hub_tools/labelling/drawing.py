@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from hub_tools.hub.runs import digest_files
-from hub_tools.reviews.readers import read_reviews
+from hub_tools.reviews.readers import find_catalogue, read_reviews
 from hub_tools.reviews.sampling import sample_to_parquet, write_rows
 from hub_tools.reviews.settings import ReviewSettings
 from hub_tools.reviews.sources import find_sources
@@ -26,6 +26,8 @@ def source_revisions(settings: ReviewSettings) -> dict[str, str]:
     """
     sources = find_sources(settings)
     paths = [source for source in sources if isinstance(source, Path)]
+    if settings.category:
+        paths += dict.fromkeys(find_catalogue(path) for path in paths)
     commits = {source.repo_id: source.revision for source in sources if not isinstance(source, Path)}
     return ({"files": digest_files(*paths)} if paths else {}) | commits
 

@@ -20,7 +20,7 @@ from openai.types import Batch
 
 from .endpoint_pool import EndpointError
 from .openai_endpoint import HOSTED
-from .openai_replies import error_of
+from .openai_replies import error_of, scrubbed
 from .rate_limits import asked_to_wait
 from .settings import TeacherSettings
 
@@ -34,7 +34,6 @@ PAGE = 100  # batches; the most that the provider lists at a time
 LONGEST_PAUSE = 16  # times the usual one: a quarter of an hour, where one looks every minute
 _MAY_HAVE_ARRIVED = (openai.APIConnectionError, openai.InternalServerError, json.JSONDecodeError)
 _PASSING = (*_MAY_HAVE_ARRIVED, openai.RateLimitError, openai.ConflictError)
-_LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|hf|gsk)[-_][\w*-]{6,}|(?<=Bearer )\S+")
 
 
 class NoRoomError(Exception):
@@ -172,7 +171,7 @@ class BatchAccount:
 
     def scrubbed(self, text: str) -> str:
         """The text without the key, also where a server repeats a part of it."""
-        return _LOOKS_LIKE_A_KEY.sub("***", text.replace(self._key, "***") if len(self._key) > 4 else text)
+        return scrubbed(text, self._key)
 
     def _call(self, what: str, call: Callable[[], Any], attempts: int = 0) -> Any:
         """The answer to a call that may be made again without harm."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from .openai_replies import (
     error_of,
     read_reply,
     same_model,
+    scrubbed,
     wrong_model,
 )
 from .request import Answers, Failure, Request
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _LONGEST_DELAY = 60.0  # seconds between two attempts
 _REFUSALS = 10  # of the first requests, all of them: then the settings are to blame, not the requests
-_LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|hf|gsk)[-_][\w*-]{6,}|(?<=Bearer )\S+")
 
 
 class _Flight:
@@ -235,7 +234,7 @@ class EndpointRun:
 
     def _scrubbed(self, text: str) -> str:
         """The text without the key, also where a server repeats a part of it."""
-        return _LOOKS_LIKE_A_KEY.sub("***", text.replace(self.key, "***") if len(self.key) > 4 else text)
+        return scrubbed(text, self.key)
 
 
 def _lost(error: BaseException, timeout: float) -> FailedError:

@@ -133,3 +133,11 @@ def _message(error: openai.APIStatusError) -> str:
         body = body.get(name, body) if isinstance(body, dict) else body
     text = " ".join(str(body or "no message").split())
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+
+
+_LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|hf|gsk)[-_][\w*-]{6,}|(?<=Bearer )\S+")
+
+
+def scrubbed(text: str, key: str) -> str:
+    """The text without the key, also where a server repeats a part of it."""
+    return _LOOKS_LIKE_A_KEY.sub("***", text.replace(key, "***") if len(key) > 4 else text)
