@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from accelerate import PartialState
 from datasets import Dataset, get_dataset_config_names, load_dataset
-from huggingface_hub import hf_hub_download
+from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from tqdm.auto import tqdm
 
@@ -66,7 +66,7 @@ def main() -> None:
         return
 
     shards = {name: [load_shard(repo, inputs[repo]) for repo in repos] for name, repos in sources.items()}
-    check_publishing(arguments.publish, arguments.private, licences(shards))
+    check_publishing(arguments.publish, arguments.private and not is_public(repo_id), licences(shards))
     sentences = load_sentences(benchmark, inputs[benchmark])
     judge, summary = Judge(arguments.gates, BenchmarkSentences(evaluated(sentences))), Summary()
     with tempfile.TemporaryDirectory(prefix="fsa-corpus-") as folder:
@@ -75,6 +75,8 @@ def main() -> None:
                 judged = judge.judge(reply, review)
                 tables.add(judged)
                 summary.add(judged)
+        if not summary.pairs:
+            raise ValueError(f"none of {summary.rejected.total()} replies became a pair: {dict(summary.reasons)}.")
         facts = card(repo_id, tables, summary, judge, sentences, run.finish(), arguments)
         push(repo_id, tables, facts, summary, arguments)
     reasons = ", ".join(f"{reason} {count}" for reason, count in summary.reasons.most_common()) or "none"
@@ -86,6 +88,11 @@ def load_shard(repo: str, revision: str) -> tuple[Dataset, Dataset]:
     """The replies and the reviews of a repo, memory-mapped."""
     replies, reviews = (load_dataset(repo, name, revision=revision, split="train") for name in ("replies", "reviews"))
     return replies.select_columns(REPLY), reviews.select_columns([c for c in REVIEW if c in reviews.column_names])
+
+
+def is_public(repo_id: str) -> bool:
+    """Whether the repo is there already, for all to see: pushing to it as private does not change that."""
+    return HfApi().repo_exists(repo_id, repo_type="dataset") and not HfApi().dataset_info(repo_id).private
 
 
 def licences(shards: dict[str, list[tuple[Dataset, Dataset]]]) -> list[tuple[str, str]]:
@@ -203,7 +210,7 @@ def cost_of(repo: str, revision: str) -> dict:
         "replies": repo,
         "tokens read": totals.get("prompt_tokens"),
         "written": totals.get("completion_tokens"),
-        "hours": round(totals.get("seconds", run.seconds or 0) / 3600, 2),
+        "hours": round(totals["seconds"] / 3600, 2) if totals else None,
         "$": None if cost is None else f"{cost:.2f}",
     }
 

@@ -140,6 +140,8 @@ def test_reviews_without_an_open_licence_are_published_as_ids_only(namespace, mo
     with pytest.raises(ValueError, match=r"\('s': unknown\)\. Set `publish: ids`"):
         build(namespace, monkeypatch, "replies-x", "--private", "false")
     build(namespace, monkeypatch, "replies-x", "--private", "false", "--publish", "ids")
+    with pytest.raises(ValueError, match=r"Set `publish: ids`"):  # the repo is public by now, whatever is asked
+        build(namespace, monkeypatch, "replies-x", "--gates", "copy", "--private", "true")
     corpus, load_pairs = f"{namespace}/sentiment-understanding-corpus", load_recipe("pretrain").load_pairs
     assert "load_texts" in Path(hf_hub_download(corpus, "README.md", repo_type="dataset")).read_text("utf-8")
     with pytest.raises(ValueError, match=r"holds the ids of its reviews and not their texts. Give the reviews"):
