@@ -5,6 +5,8 @@ gives the reason why it is rejected; what the gate saw goes with it.
 
 How much each rejects of the 234 analyses and 266 rewritings of Mixtral that are public, and how many of its rejects a
 reader would reject too, is in `recipes/README.md`; `tests/corpus/test_gates.py` holds the numbers.
+Bounds and word lists were set with these 500 replies in view, and one person judged the rejects: there is no second
+sample of real replies to confirm them on, so expect other rates, and likely more false rejects, with another teacher.
 """
 
 import re
