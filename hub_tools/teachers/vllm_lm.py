@@ -5,35 +5,28 @@ request comes, so that a machine without it can still plan a run or drive others
 """
 
 import hashlib
-import logging
-import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from multiprocessing import resource_tracker
+from itertools import count, islice
 from typing import Any
 
 from transformers import AutoConfig
 
 from .chat import ChatTokenizer
-from .request import Answers, Failure, Request, in_chunks, reply_row
+from .request import Answers, Failure, Request, reply_row
 from .settings import TeacherSettings
+from .vllm_engine import start_engine
 
 
-logger = logging.getLogger(__name__)
-
+GROUPS = 32  # of answers, in one chunk's time: each is written to the disk
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-# It logs at length, and tells its makers what it runs on; neither unless the user says so.
-QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1"}
-_INSTALL = 'pip install "fsa-distill[vllm]" (on a CPU: see `make vllm`)'
 
 
 class VllmTeacher:
     """A local causal LM on vLLM's engine.
 
-    Each request has a seed of its own, made of `settings.seed` and its request_id, so neither order nor chunk decides
+    Each request has a seed of its own, made of `settings.seed` and its request_id, so neither order nor batch decides
     which random numbers it meets. As with any batched engine the last bits of one prompt's logits may differ with
     what shares its batch, so a near-tie can fall differently.
 
@@ -67,6 +60,7 @@ class VllmTeacher:
             if settings.top_p != 1:
                 self.sampling["top_p"] = settings.top_p
         self.chat = ChatTokenizer(settings.model, self.revision)
+        self._numbers = count()
 
     @cached_property
     def llm(self) -> Any:
@@ -76,100 +70,88 @@ class VllmTeacher:
             ImportError: vLLM is not installed.
             RuntimeError: vLLM cannot run this model with these settings.
         """
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise ImportError(f"teacher 'vllm' needs vLLM: {_INSTALL}. ({error})") from error
-        settings = self.settings
-        logger.info("vLLM loads %s at %s", settings.model, self.revision)
-        try:
-            with _deaf_to_interrupts():
-                llm = LLM(
-                    settings.model,
-                    revision=self.revision,
-                    tokenizer_revision=self.revision,
-                    dtype=settings.dtype,
-                    quantization=settings.quantization or None,
-                    tensor_parallel_size=settings.tensor_parallel_size,
-                    pipeline_parallel_size=settings.pipeline_parallel_size,
-                    max_model_len=settings.max_model_len or None,
-                    gpu_memory_utilization=settings.gpu_memory_utilization,
-                    enable_prefix_caching=settings.prefix_caching,
-                    seed=settings.seed,
-                    trust_remote_code=False,
-                    load_format="safetensors",
-                )
-        except Exception as error:  # of many kinds, some from the depths of torch
-            raise RuntimeError(
-                f"vLLM cannot start {settings.model}: {error}\nWhat it wrote above says more. Often too little memory "
-                "(lower `max_model_len`, change `gpu_memory_utilization`, or share the model among more GPUs by "
-                "`tensor_parallel_size`), a `quantization` that the weights do not have, or no safetensors in the repo"
-            ) from error
-        _hear_of_death(llm)
-        return llm
+        return start_engine(self.settings, self.revision)
 
     def replies(self, requests: Iterable[Request]) -> Iterator[Answers]:
-        """One chunk after another.
-
-        Raises:
-            ImportError, RuntimeError: as `llm`; or the engine died, which costs the chunk that it worked on.
-        """
-        return in_chunks(self.answer, requests, self.settings.chunk)
-
-    def answer(self, requests: list[Request]) -> Answers:
-        """All at once, as one call to vLLM, which batches them itself; rows in order.
+        """At most `settings.chunk` requests are in flight. As some end, others begin: vLLM's batch stays full.
 
         A prompt that leaves no room for `max_new_tokens` fails alone: its reply could be cut off.
+
+        Raises:
+            ImportError, RuntimeError: as `llm`; or the engine died, which costs what is in flight.
         """
+        requests, chunk = iter(requests), self.settings.chunk
+        flying: dict[str, Request] = {}
+        try:
+            while True:
+                failures = self._launch(list(islice(requests, chunk - len(flying))), flying)
+                rows: list[dict[str, str | int]] = []
+                while flying and len(rows) + len(failures) < max(1, chunk // GROUPS):
+                    self._land(flying, rows, failures)
+                if not rows and not failures:
+                    return
+                yield Answers(rows, failures)
+        finally:
+            if flying:  # the run was broken off
+                self.llm.llm_engine.abort_request(list(flying))
+
+    def _launch(self, requests: list[Request], flying: dict[str, Request]) -> list[Failure]:
+        """Give vLLM what fits; what does not has failed."""
+        if not requests:
+            return []
+        settings, failures = self.settings, []
+        most = self.llm.model_config.max_model_len
+        from vllm import SamplingParams
+        from vllm.inputs import tokens_input
+        from vllm.sampling_params import RequestOutputKind
+
         prompts = self.chat.encode([self.chat.prompt(request.messages) for request in requests])
-        room = self.llm.model_config.max_model_len - self.settings.max_new_tokens
-        fitting = [place for place, tokens in enumerate(prompts) if len(tokens) <= room]
-        failures = [
-            Failure(request, self._too_long(len(tokens)), final=True)
-            for request, tokens in zip(requests, prompts, strict=True)
-            if len(tokens) > room
-        ]
-        outputs = self._generate([prompts[place] for place in fitting], [requests[place] for place in fitting])
-        rows = []
-        for place, output in zip(fitting, outputs, strict=True):
-            if output.finish_reason in ("stop", "length"):
-                rows.append(self._row(requests[place], len(prompts[place]), output))
-            else:
-                failures.append(Failure(requests[place], f"vLLM ended the reply: {output.finish_reason}"))
-        return Answers(rows, failures)
-
-    def _too_long(self, tokens: int) -> str:
-        most, new = self.llm.model_config.max_model_len, self.settings.max_new_tokens
-        return f"the prompt's {tokens} tokens and max_new_tokens {new} are more than the model's {most}"
-
-    def _generate(self, prompts: list[list[int]], requests: list[Request]) -> list[Any]:
-        """vLLM's completion of each prompt."""
-        from vllm import SamplingParams, TokensPrompt
-
-        settings = self.settings
-        parameters = [
-            SamplingParams(
+        for request, tokens in zip(requests, prompts, strict=True):
+            if len(tokens) + settings.max_new_tokens > most:
+                reason = (
+                    f"the prompt's {len(tokens)} tokens and max_new_tokens {settings.max_new_tokens} are more than "
+                    f"the model's {most}"
+                )
+                failures.append(Failure(request, reason, final=True))
+                continue
+            parameters = SamplingParams(
                 max_tokens=settings.max_new_tokens,
                 temperature=settings.temperature,
                 top_p=settings.top_p,
                 seed=_seed(settings.seed, request) if settings.temperature else None,
                 detokenize=False,  # its own way drops an unfinished character at the end
+                output_kind=RequestOutputKind.FINAL_ONLY,
             )
-            for request in requests
-        ]
+            number = str(next(self._numbers))
+            with self._telling(len(flying)):
+                self.llm.llm_engine.add_request(number, tokens_input(tokens), parameters)
+            flying[number] = request
+        return failures
+
+    def _land(self, flying: dict[str, Request], rows: list[dict[str, str | int]], failures: list[Failure]) -> None:
+        """One step of the engine, and what has ended with it."""
+        with self._telling(len(flying)):
+            outputs = self.llm.llm_engine.step()
+        for output in outputs:
+            request, completion = flying.pop(output.request_id, None), output.outputs[0]
+            if request is None:
+                continue  # of an earlier run that was broken off
+            if completion.finish_reason in ("stop", "length"):
+                rows.append(self._row(request, len(output.prompt_token_ids), completion))
+            else:
+                failures.append(Failure(request, f"vLLM ended the reply: {completion.finish_reason}"))
+
+    @contextmanager
+    def _telling(self, flying: int) -> Iterator[None]:
+        """Whatever the engine raises, with what it means for the run."""
         try:
-            outputs = self.llm.generate(
-                [TokensPrompt(prompt_token_ids=tokens) for tokens in prompts], parameters, use_tqdm=False
-            )
+            yield
         except Exception as error:
             raise RuntimeError(
-                f"vLLM failed at a chunk of {len(prompts)} prompts: {error}\nWhat it wrote above says more. Replies "
-                "recorded so far stay, this chunk is asked again: run the same command. Out of memory? Lower "
+                f"vLLM failed with {flying} requests in flight: {error}\nWhat it wrote above says more. Replies that "
+                "were recorded stay, these requests are asked again: run the same command. Out of memory? Lower "
                 "`gpu_memory_utilization` or `max_model_len`"
             ) from error
-        return [output.outputs[0] for output in outputs]
 
     def _row(self, request: Request, prompt_tokens: int, output: Any) -> dict[str, str | int]:
         text = self.chat.tokenizer.decode(output.token_ids, skip_special_tokens=True)
@@ -202,39 +184,3 @@ def _check(settings: TeacherSettings) -> None:
 
 def _seed(seed: int, request: Request) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {request.request_id}".encode()).digest()[:7])
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started inside never see SIGINT; this one sees it afterwards.
-
-    A terminal sends Ctrl-C to all of them. vLLM's would quit at once, and with them what is in flight, which the
-    labelling run means to finish. A blocked signal stays blocked in the processes that one starts.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    resource_tracker.ensure_running()  # multiprocessing's; starting it would unblock the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _hear_of_death(llm: Any) -> None:
-    """Let a killed engine process end what waits for it.
-
-    vLLM 0.32 notices when the process is gone (the out-of-memory killer takes it first), and shuts its client down;
-    but `generate` then waits on that client's queue for ever.
-    """
-    client = llm.llm_engine.engine_core
-    if not hasattr(client, "outputs_queue"):  # the engine is in this process: VLLM_ENABLE_V1_MULTIPROCESSING=0
-        return
-    shut_down = client.shutdown
-
-    def tell_and_shut_down(*arguments: Any, **options: Any) -> None:
-        client.outputs_queue.put(RuntimeError("its engine process was killed"))
-        shut_down(*arguments, **options)
-
-    client.shutdown = tell_and_shut_down

@@ -24,7 +24,8 @@ from hub_tools.prompts import BUILDERS
 from hub_tools.teachers.request import Request, Teacher, requests_for
 from hub_tools.teachers.settings import TeacherSettings, make_teacher
 from hub_tools.teachers.transformers_lm import TransformersTeacher
-from hub_tools.teachers.vllm_lm import QUIET, VllmTeacher
+from hub_tools.teachers.vllm_engine import QUIET
+from hub_tools.teachers.vllm_lm import VllmTeacher
 
 
 LONGEST_START = 400  # seconds; a shared machine is slow at times
@@ -72,7 +73,7 @@ def test_a_teacher_is_made_without_vllm_and_says_what_it_lacks_at_the_first_requ
         monkeypatch.delenv(name, raising=False)
     teacher = make_teacher(TeacherSettings(teacher="vllm", model=str(tiny_llama)))
     assert (teacher.name, teacher.revision) == ("tiny-llama", "main")
-    with pytest.raises(ImportError, match=r"pip install \"fsa-distill\[vllm\]\""):
+    with pytest.raises(ImportError, match=r"pip install .fsa-distill\[vllm\]."):
         list(teacher.replies(_requests(teacher, 1)))
     assert {name: os.environ[name] for name in QUIET} == QUIET
 
@@ -118,17 +119,47 @@ def test_greedy_replies_are_those_of_the_transformers_teacher(vllm_teacher: Vllm
 
 def test_prompts_share_their_beginning(vllm_teacher: VllmTeacher, monkeypatch: pytest.MonkeyPatch):
     cached = []
-    generate = vllm_teacher.llm.generate
+    engine = vllm_teacher.llm.llm_engine
+    step = engine.step
 
-    def counting(*arguments: object, **options: object) -> list:
-        outputs = generate(*arguments, **options)
+    def counting() -> list:
+        outputs = step()
         cached.extend(output.num_cached_tokens / len(output.prompt_token_ids) for output in outputs)
         return outputs
 
     vllm_teacher.llm.reset_prefix_cache()
-    monkeypatch.setattr(vllm_teacher.llm, "generate", counting)
+    monkeypatch.setattr(engine, "step", counting)
     _ask(vllm_teacher, _requests(vllm_teacher, 20))
-    assert sum(share > 0.7 for share in cached) >= 30  # of 40, by two prompts in turn
+    assert len(cached) == 40
+    assert sum(share > 0.7 for share in cached) >= 30  # by two prompts in turn
+
+
+def test_others_begin_as_soon_as_some_have_ended(vllm_teacher: VllmTeacher):
+    teacher = VllmTeacher(TeacherSettings(**vars(vllm_teacher.settings) | {"chunk": 4}))
+    teacher.llm = vllm_teacher.llm
+    taken = []
+
+    def requests() -> Iterator[Request]:
+        for request in _requests(teacher, 20):
+            taken.append(request)
+            yield request
+
+    recorded = 0
+    took_early = False
+    for answers in teacher.replies(requests()):
+        took_early |= recorded % 4 > 0 and len(taken) == recorded + 4
+        recorded += len(answers.rows)
+    assert took_early
+
+
+def test_a_run_that_is_broken_off_leaves_nothing_to_the_next(vllm_teacher: VllmTeacher):
+    requests = _requests(vllm_teacher, 10)
+    whole = _ask(vllm_teacher, requests)
+    run = vllm_teacher.replies(iter(requests))
+    next(run)
+    run.close()
+    assert not vllm_teacher.llm.llm_engine.has_unfinished_requests()
+    assert _said(_ask(vllm_teacher, requests)) == _said(whole)
 
 
 def test_another_seed_samples_other_replies_and_a_small_nucleus_the_likeliest(vllm_teacher: VllmTeacher):
@@ -146,9 +177,10 @@ def test_a_prompt_without_room_for_its_reply_fails_alone_and_says_why(vllm_teach
         Request(f"{n:032x}", "r", text, "analysis", [{"role": "user", "content": text}])
         for n, text in enumerate(["a", "x" * 4095, "b"])
     ]
-    answers = vllm_teacher.answer(requests)
-    assert [row["request_id"] for row in answers.rows] == [requests[0].request_id, requests[2].request_id]
-    (failure,) = answers.failures
+    answers = list(vllm_teacher.replies(iter(requests)))
+    rows = {row["request_id"] for some in answers for row in some.rows}
+    assert rows == {requests[0].request_id, requests[2].request_id}
+    (failure,) = [failure for some in answers for failure in some.failures]
     assert failure.request == requests[1]
     assert failure.final
     prompt = 4095 + len("[user][assistant]")
@@ -176,7 +208,7 @@ def _engine() -> list[psutil.Process]:
 
 def test_ctrl_c_in_the_terminal_leaves_the_engine_at_work(vllm_teacher: VllmTeacher):
     requests = _requests(vllm_teacher, 10)
-    before = _ask(vllm_teacher, requests)
+    before = _said(_ask(vllm_teacher, requests))
 
     def interrupt(rows: int) -> None:
         for process in _engine():  # this process would hear it too, and end its requests
@@ -184,7 +216,7 @@ def test_ctrl_c_in_the_terminal_leaves_the_engine_at_work(vllm_teacher: VllmTeac
 
     vllm_teacher.settings.chunk, chunk = 7, vllm_teacher.settings.chunk
     try:
-        assert _ask(vllm_teacher, requests, interrupt) == before
+        assert _said(_ask(vllm_teacher, requests, interrupt)) == before
     finally:
         vllm_teacher.settings.chunk = chunk
 
@@ -278,15 +310,15 @@ def test_a_server_that_is_killed_and_started_again_half_way_costs_no_row(vllm_te
 
 
 def test_a_dead_engine_is_told_and_what_was_answered_stays(vllm_teacher: VllmTeacher):
-    requests = _requests(vllm_teacher, 10)
     vllm_teacher.settings.chunk = 8
-    rows: list[int] = []
+    recorded = 0
 
-    def kill(count: int) -> None:
-        rows.append(count)
+    def kill(rows: int) -> None:
+        nonlocal recorded
+        recorded = rows
         for process in _engine():
             process.kill()
 
-    with pytest.raises(RuntimeError, match=r"vLLM failed at a chunk of 8 prompts.*\n.*recorded so far stay"):
-        _ask(vllm_teacher, requests, kill)
-    assert rows == [8]
+    with pytest.raises(RuntimeError, match=r"vLLM failed with \d requests in flight.*\n.*recorded stay"):
+        _ask(vllm_teacher, _requests(vllm_teacher, 10), kill)
+    assert 0 < recorded < 20
