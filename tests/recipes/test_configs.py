@@ -132,8 +132,11 @@ def test_the_papers_fine_tuning_is_the_papers():
 
 
 def test_the_papers_reviews_are_sampled_as_the_papers():
-    label = the("paper", "label_reviews")
-    assert (label.n, label.scheme, label.model) == (100_000, "R12421", "mistralai/Mixtral-8x7B-Instruct-v0.1")
+    """100 thousand reviews, half of either domain."""
+    labels = of("paper", "label_reviews")
+    assert {label.domain for label in labels} == {"restaurant", "laptop"}
+    assert [(label.n, label.scheme) for label in labels] == [(50_000, "R12421")] * 2
+    assert {label.model for label in labels} == {"mistralai/Mixtral-8x7B-Instruct-v0.1"}
 
 
 # --- Hardware --------------------------------------------------------------------------------------------------------
