@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hub_tools.prompts import BUILDERS
 from hub_tools.reviews.settings import ReviewSettings
-from hub_tools.teachers.budget import BudgetSettings
+from hub_tools.teachers.costs.budget import BudgetSettings
 from hub_tools.teachers.settings import TEACHERS, TeacherSettings
 
 from .requests import Shard

@@ -10,8 +10,8 @@ import pyarrow.parquet as parquet
 
 from hub_tools.hub.cards import DatasetFacts, Source, Teacher, dataset_card
 from hub_tools.hub.runs import Run
-from hub_tools.teachers.amounts import dollars, hours
-from hub_tools.teachers.progress import Progress
+from hub_tools.teachers.costs.amounts import dollars, hours
+from hub_tools.teachers.costs.progress import Progress
 
 from .drawing import licences_of
 

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 from hub_tools.prompts import BUILDERS
-from hub_tools.teachers.counting import counter_for
-from hub_tools.teachers.estimates import NO_PRIOR, prior_of, rehearsed, sample
+from hub_tools.teachers.costs.counting import counter_for
+from hub_tools.teachers.costs.estimates import NO_PRIOR, prior_of, rehearsed, sample
+from hub_tools.teachers.costs.plan import Plan, plan
 from hub_tools.teachers.journal import Journal
-from hub_tools.teachers.plan import Plan, plan
 from hub_tools.teachers.settings import make_teacher
 
 from .arguments import LabelReviews

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from hub_tools.prompts import BUILDERS
 from hub_tools.teachers.asking import Stop, ask
-from hub_tools.teachers.budget import Budget
-from hub_tools.teachers.counting import counter_for
-from hub_tools.teachers.estimates import prior_of, rehearsed, sample
+from hub_tools.teachers.costs.budget import Budget
+from hub_tools.teachers.costs.counting import counter_for
+from hub_tools.teachers.costs.estimates import prior_of, rehearsed, sample
+from hub_tools.teachers.costs.plan import plan
+from hub_tools.teachers.costs.prices import price_of
+from hub_tools.teachers.costs.progress import Progress
 from hub_tools.teachers.journal import Journal
-from hub_tools.teachers.plan import plan
-from hub_tools.teachers.prices import price_of
-from hub_tools.teachers.progress import Progress
 from hub_tools.teachers.request import Answers, Messages, Teacher
 
 from .arguments import LabelReviews

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-from .budget import Budget
+from .costs.budget import Budget
 from .journal import Journal
 from .request import Answers, Request, Teacher
 

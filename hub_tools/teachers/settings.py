@@ -77,11 +77,11 @@ def make_teacher(settings: TeacherSettings) -> Teacher:
 
         return VllmTeacher(settings)
     if settings.teacher == "openai":
-        from .openai_endpoint import OpenAITeacher
+        from .endpoints.openai_endpoint import OpenAITeacher
 
         return OpenAITeacher(settings)
     if settings.teacher == "openai-batch":
-        from .openai_batch import OpenAIBatchTeacher
+        from .endpoints.openai_batch import OpenAIBatchTeacher
 
         return OpenAIBatchTeacher(settings)
     from .ray_cluster import RayTeacher

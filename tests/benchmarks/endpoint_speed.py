@@ -20,8 +20,8 @@ from pathlib import Path
 import openai
 
 from hub_tools.prompts import analysis
+from hub_tools.teachers.endpoints.openai_endpoint import OpenAITeacher
 from hub_tools.teachers.journal import Journal
-from hub_tools.teachers.openai_endpoint import OpenAITeacher
 from hub_tools.teachers.request import Request, reply_row, requests_for
 from hub_tools.teachers.settings import TeacherSettings
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -131,9 +132,13 @@ def measure(model_folder: str, reviews: list[dict], rounds: int) -> None:
     cached, plain = teacher(1024), teacher(1024, prefix_caching=False)
     by_16, by_32 = teacher(16), teacher(32)
     by_16.llm = by_32.llm = cached.llm
+    print(torch.get_num_threads(), file=sys.stderr)
     plain_16 = teacher(16)
     plain_16.llm = plain.llm
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
+    for one in (cached, plain):
+        assert one.llm  # before the threads are counted: its own are in other processes
+    torch.set_num_threads(os.cpu_count() or 1)
     requests = list(
         requests_for(reviews[:PROMPTS], {"analysis": BUILDERS["analysis"]}, cached.name, "", cached.sampling)
     )
@@ -155,8 +160,10 @@ def measure(model_folder: str, reviews: list[dict], rounds: int) -> None:
             cached.llm.reset_prefix_cache()
             start = time.perf_counter()
             result = way()
+            taken = time.perf_counter() - start
+            print(f"round {turn + 1}: {name}: {taken:.1f} s", file=sys.stderr, flush=True)
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
             decode = cached.chat.tokenizer.decode
             replies[name] = [one if isinstance(one, str) else decode(one) for one in result]
     report(seconds, replies, sum(map(len, prompts)) / len(prompts))

@@ -23,9 +23,9 @@ from pathlib import Path
 from hub_tools.labelling.requests import Wanted
 from hub_tools.prompts import BUILDERS
 from hub_tools.teachers.asking import Stop, ask
-from hub_tools.teachers.budget import Budget, BudgetSettings
+from hub_tools.teachers.costs.budget import Budget, BudgetSettings
+from hub_tools.teachers.endpoints.openai_endpoint import OpenAITeacher
 from hub_tools.teachers.journal import Journal
-from hub_tools.teachers.openai_endpoint import OpenAITeacher
 from hub_tools.teachers.settings import TeacherSettings
 
 

@@ -8,11 +8,11 @@ from typing import TextIO
 
 from tqdm.auto import tqdm
 
+from ..request import Answers
 from .amounts import Range, dollars, hours, whole
 from .budget import NOTHING, Spent
 from .plan import Plan
 from .prices import Price
-from .request import Answers
 
 
 EVERY = 30.0  # seconds between two lines where there is no terminal

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from hub_tools.teachers.budget import Spent
-from hub_tools.teachers.prices import Price
-from hub_tools.teachers.progress import Progress
+from hub_tools.teachers.costs.budget import Spent
+from hub_tools.teachers.costs.prices import Price
+from hub_tools.teachers.costs.progress import Progress
 from hub_tools.teachers.request import Answers, Failure, Request, reply_row
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .chat import ChatTokenizer
-from .request import Messages
+from ..chat import ChatTokenizer
+from ..request import Messages
 
 
 # Bytes of UTF-8 in a token, measured 2026-11-21 on 1,500 English reviews and on our prompts: Mixtral's tokenizer 3.95

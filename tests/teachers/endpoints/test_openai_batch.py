@@ -16,16 +16,18 @@ import openai
 import pytest
 from batch_server import KEY, BatchServer, Plan, answered, refused, serving
 
-from hub_tools.teachers import batch_account, batch_flights
-from hub_tools.teachers.endpoint_pool import EndpointError
-from hub_tools.teachers.openai_batch import OpenAIBatchTeacher
+from hub_tools.teachers.endpoints import batch_account, batch_flights
+from hub_tools.teachers.endpoints.endpoint_pool import EndpointError
+from hub_tools.teachers.endpoints.openai_batch import OpenAIBatchTeacher
 from hub_tools.teachers.request import Failure, Request, requests_for
 from hub_tools.teachers.settings import TeacherSettings
 
 
 EVENTS = ("list", "upload", "create", "look", "content")
 FORKS = multiprocessing.get_context("forkserver")  # a child starts without importing everything again
-FORKS.set_forkserver_preload(["hub_tools.teachers.openai_batch", "openai.resources.batches", "openai.resources.files"])
+FORKS.set_forkserver_preload(
+    ["hub_tools.teachers.endpoints.openai_batch", "openai.resources.batches", "openai.resources.files"]
+)
 
 
 @pytest.fixture(autouse=True)

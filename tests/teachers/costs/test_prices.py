@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from hub_tools.teachers.budget import BudgetSettings
-from hub_tools.teachers.prices import SOURCE, TABLE, Price, gpus_of, how_to_price, price_of
+from hub_tools.teachers.costs.budget import BudgetSettings
+from hub_tools.teachers.costs.prices import SOURCE, TABLE, Price, gpus_of, how_to_price, price_of
 from hub_tools.teachers.settings import TeacherSettings
 
 

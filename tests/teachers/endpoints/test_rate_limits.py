@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tools.teachers.endpoint_pool import DOWN, TOLERATED, Endpoint, EndpointError, Pool
-from hub_tools.teachers.rate_limits import Clock, Window, asked_to_wait, seconds_of
+from hub_tools.teachers.endpoints.endpoint_pool import DOWN, TOLERATED, Endpoint, EndpointError, Pool
+from hub_tools.teachers.endpoints.rate_limits import Clock, Window, asked_to_wait, seconds_of
 
 
 class SetClock(Clock):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from hub_tools.teachers.amounts import Range
-from hub_tools.teachers.budget import BudgetSettings, Spent
-from hub_tools.teachers.counting import TokenCounter
-from hub_tools.teachers.estimates import Prior, Replied
-from hub_tools.teachers.plan import Plan, plan
+from hub_tools.teachers.costs.amounts import Range
+from hub_tools.teachers.costs.budget import BudgetSettings, Spent
+from hub_tools.teachers.costs.counting import TokenCounter
+from hub_tools.teachers.costs.estimates import Prior, Replied
+from hub_tools.teachers.costs.plan import Plan, plan
 from hub_tools.teachers.settings import TeacherSettings
 
 

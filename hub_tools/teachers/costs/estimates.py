@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import NamedTuple
 
+from ..journal import Journal
+from ..request import Messages, Teacher, requests_for
 from .amounts import Range
 from .budget import NOTHING, Spent
 from .counting import TokenCounter
-from .journal import Journal
-from .request import Messages, Teacher, requests_for
 
 
 SAMPLE = 400  # reviews counted

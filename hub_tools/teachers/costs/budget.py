@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..request import Answers, Request
 from .counting import Counted, TokenCounter, counter_for
 from .prices import Price, Priced, PriceSettings, how_to_price
-from .request import Answers, Request
 
 
 @dataclass

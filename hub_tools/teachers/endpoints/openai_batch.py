@@ -15,13 +15,13 @@ from typing import Any
 import httpx2  # what `openai` itself is built on
 import openai
 
+from ..request import Answers, Failure, Request
+from ..settings import TeacherSettings
 from .batch_account import BatchAccount
 from .batch_flights import Flights, Outcome
 from .earlier_batches import EarlierBatches
 from .openai_endpoint import OpenAITeacher
 from .openai_replies import FailedError, LengthParameterError, LimitedError, RefusedError, error_of, read_reply
-from .request import Answers, Failure, Request
-from .settings import TeacherSettings
 
 
 MOST_REQUESTS = 50_000  # of one file, by the provider's rule

@@ -9,10 +9,10 @@ from typing import Any
 
 from openai.types import Batch
 
+from ..request import Answers, Failure, Request
+from ..settings import TeacherSettings
 from .batch_account import BROKEN_OFF, AbsentError, BatchAccount, NoRoomError
 from .endpoint_pool import EndpointError
-from .request import Answers, Failure, Request
-from .settings import TeacherSettings
 
 
 logger = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import httpx2  # what `openai` itself is built on
 import openai
 
+from ..request import Answers, Request, reply_row
+from ..settings import TeacherSettings
 from .endpoint_run import EndpointRun
 from .openai_replies import Reply
 from .rate_limits import Clock
-from .request import Answers, Request, reply_row
-from .settings import TeacherSettings
 
 
 _CLIENT_LOGGER = logging.getLogger("httpx2")
@@ -101,7 +101,7 @@ class OpenAITeacher:
     def _tokenizer(self) -> Any:
         if not self.settings.tokenizer:
             return None
-        from .chat import ChatTokenizer  # transformers is not needed otherwise
+        from ..chat import ChatTokenizer  # transformers is not needed otherwise
 
         return ChatTokenizer(self.settings.tokenizer)
 

@@ -11,6 +11,7 @@ import aiohttp
 import httpx2
 import openai
 
+from ..request import Answers, Failure, Request
 from .endpoint_pool import PATIENCE, Endpoint, EndpointError, Pool
 from .openai_replies import (
     FailedError,
@@ -24,7 +25,6 @@ from .openai_replies import (
     scrubbed,
     wrong_model,
 )
-from .request import Answers, Failure, Request
 
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from statistics import fmean
 import pytest
 
 from hub_tools.prompts import BUILDERS
-from hub_tools.teachers.amounts import Range, dollars, hours, megabytes, whole
-from hub_tools.teachers.budget import Spent
-from hub_tools.teachers.counting import TokenCounter
-from hub_tools.teachers.estimates import LENGTHS, Prior, Replied, estimate_tokens, prior_of, rehearsed, sample
+from hub_tools.teachers.costs.amounts import Range, dollars, hours, megabytes, whole
+from hub_tools.teachers.costs.budget import Spent
+from hub_tools.teachers.costs.counting import TokenCounter
+from hub_tools.teachers.costs.estimates import LENGTHS, Prior, Replied, estimate_tokens, prior_of, rehearsed, sample
 from hub_tools.teachers.journal import Journal
 from hub_tools.teachers.lexicon import LexiconTeacher
 from hub_tools.teachers.recorded import read_recorded
 from hub_tools.teachers.request import Request, reply_row
 
 
-DATA = Path(os.environ.get("FSA_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+DATA = Path(os.environ.get("FSA_DATA", Path(__file__).resolve().parents[3].parent / "shared" / "data"))
 WORDS = TokenCounter(lambda messages: len(messages[-1]["content"].split()), len, "words")
 ECHO = {"analysis": lambda text: [{"role": "user", "content": text}]}
 

@@ -15,11 +15,11 @@ import pytest
 from faulty_server import by_chance, digest, reply_to, serve
 
 from hub_tools.prompts import BUILDERS
-from hub_tools.teachers import endpoint_pool
-from hub_tools.teachers.endpoint_pool import PATIENCE, EndpointError
-from hub_tools.teachers.openai_endpoint import OpenAITeacher
-from hub_tools.teachers.openai_replies import FailedError, read_reply, same_model
-from hub_tools.teachers.rate_limits import Clock
+from hub_tools.teachers.endpoints import endpoint_pool
+from hub_tools.teachers.endpoints.endpoint_pool import PATIENCE, EndpointError
+from hub_tools.teachers.endpoints.openai_endpoint import OpenAITeacher
+from hub_tools.teachers.endpoints.openai_replies import FailedError, read_reply, same_model
+from hub_tools.teachers.endpoints.rate_limits import Clock
 from hub_tools.teachers.request import Answers, Failure, Request, requests_for
 from hub_tools.teachers.settings import TeacherSettings
 

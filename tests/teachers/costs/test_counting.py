@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tools.prompts import BUILDERS
-from hub_tools.teachers import counting
 from hub_tools.teachers.chat import ChatTokenizer
-from hub_tools.teachers.counting import byte_bound, counter_for
+from hub_tools.teachers.costs import counting
+from hub_tools.teachers.costs.counting import byte_bound, counter_for
 from hub_tools.teachers.settings import TeacherSettings
 
 

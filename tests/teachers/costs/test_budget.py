@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub_tools.teachers.budget import Budget, BudgetSettings, Spent
-from hub_tools.teachers.counting import TokenCounter
-from hub_tools.teachers.prices import Price
+from hub_tools.teachers.costs.budget import Budget, BudgetSettings, Spent
+from hub_tools.teachers.costs.counting import TokenCounter
+from hub_tools.teachers.costs.prices import Price
 from hub_tools.teachers.request import Answers, Failure, Request, reply_row
 from hub_tools.teachers.settings import TeacherSettings
 

@@ -18,11 +18,11 @@ from typing import Any
 import openai
 from openai.types import Batch
 
+from ..settings import TeacherSettings
 from .endpoint_pool import EndpointError
 from .openai_endpoint import HOSTED
 from .openai_replies import error_of, scrubbed
 from .rate_limits import asked_to_wait
-from .settings import TeacherSettings
 
 
 logger = logging.getLogger(__name__)
