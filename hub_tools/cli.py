@@ -3,7 +3,7 @@
 
 fsa extract reviews.csv --student me/t5-sentiment-tsa-rest14 -o opinions.csv
 fsa score predictions.jsonl gold.jsonl --task tsa
-fsa plan recipes/configs/paper/label_reviews.yaml --n 50000
+fsa plan recipes/configs/demo/label_reviews.yaml --n 50000
 fsa hub serve | run -- COMMAND | env
 """
 

@@ -43,6 +43,10 @@ def explained(action: str) -> Iterator[None]:
             f"could not {action}: {endpoint} cannot be reached ({type(error).__name__}). Is HF_ENDPOINT right? Start"
             " the embedded Hub with `fsa hub serve`, or run the command with `fsa hub run -- <command>`"
         ) from error
+    except PushError:
+        raise
+    except (RuntimeError, OSError) as error:  # an upload that broke off, a file that cannot be read or written
+        raise PushError(f"could not {action} on {endpoint}: {TOKEN.sub('hf_…', str(error))}") from error
     except (ValueError, YAMLError) as error:  # a repo id or a card's metadata that the client itself finds wrong
         raise PushError(f"could not {action}: {error}") from error
 

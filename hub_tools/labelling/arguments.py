@@ -22,6 +22,7 @@ class LabelReviews(TeacherSettings, BudgetSettings, ReviewSettings):
     runs: str = field(default="build/runs", metadata={"help": "folder for the journal and the sample of reviews"})
     prompts: list[str] = field(default_factory=lambda: list(BUILDERS), metadata={"help": ", ".join(BUILDERS)})
     shard: str = field(default="", metadata={"help": "`i/n`: label every n-th review from the i-th (from 0) only"})
+    ask_refused: bool = field(default=False, metadata={"help": "ask again also what was refused for good"})
     push_every: int = field(default=0, metadata={"help": "push finished replies every so many; 0: at the end"})
 
     def check(self) -> None:

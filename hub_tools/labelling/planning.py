@@ -44,4 +44,10 @@ def plan_run(arguments: LabelReviews) -> Plan:
                 prior = prior_of(journal, teacher, wanted.replied + wanted.refused)
     if arguments.teacher == "lexicon":
         prior = rehearsed(prior, make_teacher(arguments), some, builders)
-    return plan(some, count, builders, arguments, counter_for(arguments), prior)
+    planned = plan(some, count, builders, arguments, counter_for(arguments), prior)
+    shards = Shard.parse(arguments.shard).count
+    if count * shards < arguments.n:
+        planned.notes.insert(0, f"{count * shards:,} of the {arguments.n:,} reviews asked for fit and are distinct")
+    if shards > 1:
+        planned.notes.insert(0, f"one of {shards} jobs; limits and rates hold for each of them")
+    return planned

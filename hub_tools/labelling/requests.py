@@ -13,6 +13,7 @@ import pyarrow.parquet as parquet
 
 from hub_tools.teachers.journal import Journal
 from hub_tools.teachers.request import Messages, Request, Teacher, requests_for
+from hub_tools.teachers.request_ids import RequestIds
 
 
 WINDOW = 10_000  # requests looked up in the journal at a time
@@ -74,6 +75,7 @@ class Wanted:
         builders: prompt name → function from a review's text to chat messages.
         teacher: who would be asked.
         journal: what has been answered.
+        ask_refused: ask again also what failed for good.
 
     Attributes:
         reviews: the argument.
@@ -87,18 +89,19 @@ class Wanted:
         builders: Mapping[str, Callable[[str], Messages]],
         teacher: Teacher,
         journal: Journal,
+        ask_refused: bool = False,
     ) -> None:
         self.reviews, self._builders, self._teacher = reviews, builders, teacher
         self.replied = self.refused = 0
         self._answered: list[np.ndarray] = []
         self._reviews_of: list[arrow.Array] = []
-        keys = np.frombuffer(b"".join(map(bytes.fromhex, self._looked_up(journal))), dtype="S16")
+        failed = RequestIds() if ask_refused else journal.final_failures()
+        keys = np.frombuffer(b"".join(map(bytes.fromhex, self._looked_up(journal.known(), failed))), dtype="S16")
         self._order = np.argsort(keys)
         self._keys = keys[self._order]
         self._review_ids = arrow.chunked_array(self._reviews_of, arrow.string())
 
-    def _looked_up(self, journal: Journal) -> Iterator[str]:
-        known, failed = journal.known(), journal.final_failures()
+    def _looked_up(self, known: RequestIds, failed: RequestIds) -> Iterator[str]:
         requests = self._requests()
         while window := [(request.request_id, request.review_id) for request in islice(requests, WINDOW)]:
             ids, review_ids = zip(*window, strict=True)

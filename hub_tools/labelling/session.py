@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,19 +22,28 @@ from .requests import Wanted, reviews_of
 from .upload import RepliesRepo
 
 
+logger = logging.getLogger(__name__)
+
+SIGNAL = "a signal"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a session ended.
 
     Attributes:
-        stopped: which limit ended it, or "a signal"; None when nothing was left to ask.
+        stopped: which limit ended it, or `SIGNAL`; None when nothing was left to ask.
+        replies: how many came.
         failed: requests that got no reply and may get one when asked again: their reasons, counted.
+        refused: requests that can have no reply: their reasons, counted.
         summary: lines of a table: what, planned, actual.
         facts: tokens, cost and time of all sessions, and the plan, for run.json.
     """
 
     stopped: str | None = None
+    replies: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
     summary: list[list[str]] = field(default_factory=list)
     facts: dict = field(default_factory=dict)
 
@@ -50,14 +60,14 @@ def builders_of(arguments: LabelReviews) -> dict[str, Callable[[str], Messages]]
 
 def wanted_of(arguments: LabelReviews, teacher: Teacher, journal: Journal) -> Wanted:
     """The run's requests: its prompts about the drawn reviews."""
-    return Wanted(lambda: reviews_of(arguments.reviews_file), builders_of(arguments), teacher, journal)
+    reviews, builders = arguments.reviews_file, builders_of(arguments)
+    return Wanted(lambda: reviews_of(reviews), builders, teacher, journal, arguments.ask_refused)
 
 
-def labelling_digest(arguments: LabelReviews, teacher: Teacher) -> str:
-    """Eight digits that differ where another teacher or prompt is asked, whatever the reviews."""
+def prompts_digest(arguments: LabelReviews) -> str:
+    """Eight digits that differ where the prompts say something else."""
     asked = [build("") for build in builders_of(arguments).values()]
-    told = json.dumps([asked, teacher.name, teacher.revision, dict(teacher.sampling)], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
 
 
 def label(
@@ -80,9 +90,11 @@ def label(
     if arguments.teacher == "lexicon":  # it is free to ask
         prior = rehearsed(prior, teacher, some, builders_of(arguments))
     planned = plan(some, count, builders_of(arguments), arguments, counter, prior)
+    for note in planned.notes:
+        logger.info("%s", note)
     budget = Budget(arguments, price, prior.spent, counter)
     journal.begin_session()
-    with Progress(len(wanted), wanted.replied, teacher.name, price, planned, prior.spent) as progress:
+    with Progress(len(wanted) - wanted.refused, wanted.replied, teacher.name, price, planned, prior.spent) as progress:
         repo.card.progress = progress
 
         def after(answers: Answers) -> None:
@@ -91,17 +103,19 @@ def label(
 
         ask(teacher, wanted.unanswered(), journal, budget, stop, after)
     return Outcome(
-        "a signal" if stop.asked else budget.stopped,
-        _failed(journal, wanted),
+        SIGNAL if stop.asked else budget.stopped,
+        progress.replies,
+        _reasons(journal, wanted, final=False),
+        _reasons(journal, wanted, final=True),
         progress.summary() if progress.replies or progress.failures else [],
         {"totals": journal.totals(), "cost": budget.cost, "plan": planned.as_json()},
     )
 
 
-def _failed(journal: Journal, wanted: Wanted) -> dict[str, int]:
+def _reasons(journal: Journal, wanted: Wanted, final: bool) -> dict[str, int]:
     reasons: dict[str, int] = {}
     for failure in journal.failures():
-        if not failure["final"] and wanted.review_ids([failure["request_id"]]) != [None]:
+        if failure["final"] == final and wanted.review_ids([failure["request_id"]]) != [None]:
             reasons[failure["reason"]] = reasons.get(failure["reason"], 0) + 1
     return reasons
 

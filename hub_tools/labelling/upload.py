@@ -72,28 +72,26 @@ class RepliesRepo:
     def fetch(self, asked: Asked) -> int:
         """Record the replies that another machine has pushed to the repo and this run wants; returns how many.
 
-        Only where this journal has never pushed: its own pushes hold nothing that it lacks.
+        Nothing is read where the repo's newest commit is this journal's own push.
 
         Raises:
-            PushError: the Hub does not answer, or a table there is none of replies.
+            PushError: the Hub does not answer or knows no valid token, or a table there is none of replies.
         """
-        if self.journal.noted(_NOTE):
-            return 0
         with explained(f"look for earlier replies in {self.repo_id}"):
+            HfApi().whoami()  # without a token a private repo looks as if it were not there, and all is paid again
             try:
-                names = HfApi().list_repo_files(self.repo_id, repo_type="dataset")
+                head = HfApi().dataset_info(self.repo_id).sha
             except RepositoryNotFoundError:
                 return 0
+            if self._state()["commit"] == head:
+                return 0
+            names = HfApi().list_repo_files(self.repo_id, repo_type="dataset", revision=head)
             fetched = 0
-            empty = not len(self.journal)
-            shards = sorted(name for name in names if name.startswith("replies/") and name.endswith(".parquet"))
-            for name in shards:
-                fetched += self._record(Path(hf_hub_download(self.repo_id, name, repo_type="dataset")), name, asked)
-        own = [name for name in shards if name.startswith(f"replies/{self.labelling}-")]
-        if empty and shards == own:  # then the journal is a copy of the repo
-            self._remember(
-                {"position": self.journal.last_position(), "shards": len(shards), "rows": len(self.journal)}
-            )
+            for name in sorted(name for name in names if name.startswith("replies/") and name.endswith(".parquet")):
+                path = Path(hf_hub_download(self.repo_id, name, repo_type="dataset", revision=head))
+                fetched += self._record(path, name, asked)
+        # Others pushed: the repo is written anew from the journal, which now holds what it held.
+        self._remember({"position": 0, "shards": 0, "rows": 0}, "")
         return fetched
 
     def _record(self, path: Path, name: str, asked: Asked) -> int:
@@ -104,7 +102,7 @@ class RepliesRepo:
             )
         recorded = 0
         for batch in table.iter_batches(WINDOW, columns=list(COLUMNS)):
-            recorded += self.journal.record(list(_own(batch.to_pylist(), asked)))
+            recorded += self.journal.record(list(_own(batch.to_pylist(), asked)), in_session=False)
         return recorded
 
     def after(self, new: int, asked: Asked) -> None:
@@ -119,7 +117,8 @@ class RepliesRepo:
             self._since = 0
             files, state = self._shards(asked)
             card, data_files = self.card(state["rows"], False), _data_files(files)
-            push = partial(push_parts, files, self.repo_id, card, data_files, private=self.private)
+            keep = partial(_is_kept, self.labelling, state["shards"], False)
+            push = partial(push_parts, files, self.repo_id, card, data_files, private=self.private, keep=keep)
             self._push = self._uploader.submit(push), state
 
     def _settle(self) -> None:
@@ -127,11 +126,11 @@ class RepliesRepo:
         future, state = self._push
         self._push = None
         try:
-            future.result()
-        except PushError as error:
+            commit = future.result()
+        except Exception as error:  # of whatever kind: what a Hub does must not cost replies that are under way
             logger.warning("%s. The next push brings these replies too", error)
         else:
-            self._remember(state)
+            self._remember(state, commit)
 
     def finish(self, asked: Asked, run: Run | None) -> str:
         """Push what has not been pushed, the failures and the card; returns the commit.
@@ -149,7 +148,6 @@ class RepliesRepo:
             raise PushError(f"nothing to push to {self.repo_id}: no request has a reply")
         if lost := self._failures(asked):
             files["failures/train.parquet"] = lost
-        pushed = {_shard_name(self.labelling, number) for number in range(state["shards"])}
         commit = push_parts(
             files,
             self.repo_id,
@@ -157,9 +155,9 @@ class RepliesRepo:
             _data_files(files),
             private=self.private,
             run=run,
-            keep=lambda name: name in pushed,
+            keep=partial(_is_kept, self.labelling, state["shards"], True),
         )
-        self._remember(state)
+        self._remember(state, commit)
         return commit
 
     def _shards(self, asked: Asked) -> tuple[dict[str, Path | bytes], dict]:
@@ -199,11 +197,12 @@ class RepliesRepo:
         """Up to where this labelling has been pushed; from the start where the repo holds another one."""
         state = json.loads(self.journal.noted(_NOTE) or "{}")
         if (state.get("repo_id"), state.get("labelling")) != (self.repo_id, self.labelling):
-            return {"position": 0, "shards": 0, "rows": 0}
-        return {key: state[key] for key in ("position", "shards", "rows")}
+            return {"position": 0, "shards": 0, "rows": 0, "commit": ""}
+        return {key: state.get(key, "") for key in ("position", "shards", "rows", "commit")}
 
-    def _remember(self, state: dict) -> None:
-        self.journal.note(_NOTE, json.dumps({**state, "repo_id": self.repo_id, "labelling": self.labelling}))
+    def _remember(self, state: dict, commit: str) -> None:
+        told = {**state, "commit": commit, "repo_id": self.repo_id, "labelling": self.labelling}
+        self.journal.note(_NOTE, json.dumps(told))
 
     def __enter__(self) -> "RepliesRepo":
         return self
@@ -230,6 +229,13 @@ def _own(rows: list[dict], asked: Asked) -> Iterator[dict]:
     for row, review_id in zip(rows, asked.review_ids([row["request_id"] for row in rows]), strict=True):
         if review_id is not None:
             yield {**row, "review_id": review_id}
+
+
+def _is_kept(labelling: str, shards: int, last: bool, name: str) -> bool:
+    """Whether a table that is not pushed now stays: the labelling's shards so far; others, until the last push."""
+    if name.startswith(f"replies/{labelling}-"):
+        return name in {_shard_name(labelling, number) for number in range(shards)}
+    return not last
 
 
 def _shard_name(labelling: str, number: int) -> str:

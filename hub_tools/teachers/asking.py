@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -21,10 +22,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """While it is entered, the first signal to stop is heard and remembered; the second raises KeyboardInterrupt."""
+    """While it is entered, the first signal to stop is heard and remembered; the second raises KeyboardInterrupt.
 
-    def __init__(self) -> None:
-        self.asked = False
+    Args:
+        at_once: the first one does, too: where what is in flight may take a day and is found again anyway.
+    """
+
+    def __init__(self, at_once: bool = False) -> None:
+        self.asked, self.at_once = False, at_once
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stop":
@@ -33,7 +38,7 @@ class Stop:
         return self
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked or self.at_once:
             raise KeyboardInterrupt
         self.asked = True
         logger.warning("stopping: no further request is begun, what is in flight is finished. Once more: at once")
@@ -80,7 +85,10 @@ def ask(
     while True:
         taken = 0
         for answers in teacher.replies(counted(stop.until(budget.within(requests)))):
-            journal.record(answers.rows, answers.failures)
+            failures = answers.failures
+            if not answers.rows and not len(journal):  # before the first reply it may be the settings that are refused
+                failures = [replace(failure, final=False) for failure in failures]
+            journal.record(answers.rows, failures)
             budget.settle(answers)
             after(answers)
         if not taken or stop.asked or budget.stopped is None:

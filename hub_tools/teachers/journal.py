@@ -83,11 +83,12 @@ class Journal:
         """Start the clock of a new session: call it when asking begins. Without, the first `record` does it."""
         self._started, self._session = (time.monotonic(), _now()), None
 
-    def record(self, rows: Sequence[dict], failures: Sequence[Failure] = ()) -> int:
+    def record(self, rows: Sequence[dict], failures: Sequence[Failure] = (), in_session: bool = True) -> int:
         """Append reply rows and note failures: on the disk when this returns, all of them; at an error, none.
 
         A request answered before keeps its reply. A reply takes away the failure of an earlier attempt, a new failure
-        takes its place, and a failure of an answered request changes nothing.
+        takes its place, and a failure of an answered request changes nothing. Rows that were not asked for here, but
+        brought from elsewhere, are not `in_session`: they say nothing about this machine's pace.
 
         Returns:
             How many rows were new.
@@ -106,7 +107,8 @@ class Journal:
         with explained(self.path), transaction(self._database):
             self._note_failures(failures, known)
             self._append(new, len(known))
-            self._count_session(new)
+            if in_session:
+                self._count_session(new)
         known.add([row["request_id"] for row in new])
         self._known = known
         return len(new)

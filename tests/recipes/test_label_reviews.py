@@ -11,6 +11,7 @@ import pytest
 from datasets import Dataset, load_dataset
 from huggingface_hub import HfApi, hf_hub_download
 
+from hub_tools import prompts
 from hub_tools.teachers import lexicon
 from hub_tools.teachers.journal import Journal
 from tests.recipes.recipe_files import load_recipe
@@ -41,6 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         load_recipe("label_reviews").main()
         return f"{namespace}/{changes.get('replies', 'replies-x')}"
 
+    label.repo_id = f"{namespace}/replies-x"
     return label
 
 
@@ -112,7 +114,9 @@ def test_an_interrupted_run_that_pushes_on_the_way_leaves_its_replies_on_the_hub
 
 
 def test_a_budget_stops_before_it_is_passed_and_a_higher_one_goes_on(run, capsys):
-    repo_id = run(max_tokens=1000)
+    with pytest.raises(SystemExit, match="3"):
+        run(max_tokens=1000)
+    repo_id = run.repo_id
     some = replies(repo_id)
     assert 0 < len(some) < 2 * REVIEWS
     assert sum(row["prompt_tokens"] + row["completion_tokens"] for row in some) <= 1000
@@ -138,23 +142,82 @@ def test_another_prompt_or_teacher_reuses_nothing_stale_and_says_what_it_set_asi
     assert "12 to other prompts, or about other reviews" in said
 
 
-def test_requests_that_failed_are_told_with_their_reasons_and_asked_again_alone(run):
+def test_requests_that_failed_are_told_with_their_reasons_and_asked_again_alone(run, capsys):
     def fault(text: str, times: int) -> str:
         return "500" if "number 3 " in text and times <= 2 else "400" if "number 4 " in text else ""
 
     with serve(faults=fault) as server:
         options = {"teacher": "openai", "model": "tiny-chat", "endpoints": server.url, "attempts": 1}
-        with pytest.raises(ValueError, match=r"2 of 24 requests got no reply \(2 x .*500.*asks again for these"):
+        with pytest.raises(ValueError, match=r"got no reply: 2 × .*500.*asks again for those"):
             run(**options)
         assert server.asked.total() == 24
-        with pytest.raises(ValueError, match=r"2 of 24 requests got no reply"):
+        with pytest.raises(ValueError, match=r"requests got no reply"):
             run(**options)
         assert server.asked.total() == 26
         repo_id = run(**options)
         assert server.asked.total() == 28
+        assert "2 requests can have no reply: 2 × " in capsys.readouterr().out
+        run(**options, ask_refused="true")
+        assert server.asked.total() == 30
     assert len(replies(repo_id)) == 22
     failures = load_dataset(repo_id, "failures", split="train").to_list()
     assert [("maximum context length" in row["reason"]) for row in failures] == [True, True]
+
+
+def test_a_prompt_that_was_edited_after_a_finished_run_is_asked_again(run, monkeypatch, capsys):
+    run(prompts="analysis")
+    build = prompts.BUILDERS["analysis"]
+    monkeypatch.setitem(
+        prompts.BUILDERS, "analysis", lambda review: [*build(review), {"role": "user", "content": "!"}]
+    )
+    repo_id = run(prompts="analysis")
+    assert "12 to other prompts, or about other reviews" in capsys.readouterr().out
+    assert len(replies(repo_id)) == REVIEWS
+
+
+def test_another_sample_leaves_no_reply_about_a_review_that_is_not_there(run):
+    run()
+    repo_id = run(n=4, seed=7)
+    reviews = {row["review_id"] for row in load_dataset(repo_id, "reviews", split="train")}
+    assert len(reviews) == 4
+    assert [row["review_id"] in reviews for row in replies(repo_id)] == [True] * 8
+    assert len(replies(run())) == 2 * REVIEWS
+
+
+def test_two_machines_in_turn_pay_for_nothing_twice(run, monkeypatch, tmp_path):
+    def session(machine: str, chunks: int) -> None:
+        with monkeypatch.context() as patch:
+            asked = interrupt_after(chunks, patch)
+            with pytest.raises(KeyboardInterrupt):
+                run(push_every=3, runs=tmp_path / machine)
+        everything.extend(asked)
+
+    everything: list[str] = []
+    session("a", 2)
+    session("b", 2)
+    session("a", 2)
+    asked = interrupt_after(100, monkeypatch)
+    repo_id = run(push_every=3, runs=tmp_path / "b")
+    everything += asked
+    assert len(everything) == len(set(everything)) == 2 * REVIEWS
+    assert len(replies(repo_id)) == len({row["request_id"] for row in replies(repo_id)}) == 2 * REVIEWS
+
+
+def test_a_run_without_a_single_reply_says_why(run):
+    with serve(faults=lambda text, times: "500") as server, pytest.raises(ValueError, match=r"24 of 24 .*500"):
+        run(teacher="openai", model="tiny-chat", endpoints=server.url, attempts=1)
+    with pytest.raises(SystemExit, match="3"):
+        run(max_tokens=10)
+
+
+def test_an_error_on_the_way_leaves_what_there_is_on_the_hub_and_a_card_that_says_it_stopped(run):
+    def fault(text: str, times: int) -> str:
+        return "401" if "number 9 " in text else ""
+
+    with serve(faults=fault) as server, pytest.raises(RuntimeError, match="401"):
+        run(teacher="openai", model="tiny-chat", endpoints=server.url, concurrency=2, push_every=4)
+    assert 4 <= len(replies(run.repo_id)) < 2 * REVIEWS
+    assert "The run has stopped; the same command goes on" in card(run.repo_id)
 
 
 def test_the_corpus_of_shards_is_the_corpus_of_the_whole_to_the_byte(run, monkeypatch):

@@ -25,6 +25,8 @@ from .rate_limits import Clock
 
 _CLIENT_LOGGER = logging.getLogger("httpx2")
 
+logger = logging.getLogger(__name__)
+
 HOSTED = "https://api.openai.com/v1"
 _BYTES_PER_TOKEN = 3  # of English text it is rather 4: estimates are meant to be high
 _KEEPALIVE = 4.0  # seconds; uvicorn, under vLLM's server, closes an idle connection after 5
@@ -103,7 +105,14 @@ class OpenAITeacher:
             return None
         from ..chat import ChatTokenizer  # transformers is not needed otherwise
 
-        return ChatTokenizer(self.settings.tokenizer)
+        chat = ChatTokenizer(self.settings.tokenizer)
+        try:
+            chat.count([{"role": "user", "content": "x"}])
+        except Exception as error:  # not there, gated, offline: each raises its own kind
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            logger.warning("tokens are estimated: the tokenizer of %s cannot be used (%s)", chat.model_id, said)
+            return None
+        return chat
 
     def row(self, request: Request, reply: Reply) -> dict[str, str | int]:
         """The reply's row. Where the server does not tell its tokens they are counted, or else estimated: a budget
