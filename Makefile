@@ -61,9 +61,10 @@ OVERRIDES = $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(ARGS)
 STUDENT := $(RECIPE)/t5-sentiment-$(RECIPE)-tsa-rest14
 
 .PHONY: $(STAGES)
+# A launcher would end at Ctrl-C before the labelling has finished what is in flight
 $(STAGES): install
 	@for config in recipes/configs/$(RECIPE)/$@*.yaml; do \
-		$(LAUNCH) recipes/$@.py $$config $(if $(DATA),$(if $(filter build_benchmark label_reviews,$@),--data $(DATA))) \
+		$(if $(filter label_reviews,$@),$(BIN)/python,$(LAUNCH)) recipes/$@.py $$config $(if $(DATA),$(if $(filter build_benchmark label_reviews,$@),--data $(DATA))) \
 			$(OVERRIDES) || exit 1; \
 	done
 

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from hub_tools import prompts
 from hub_tools.teachers import lexicon
 from hub_tools.teachers.journal import Journal
-from tests.recipes.recipe_files import load_recipe
+from tests.recipes.recipe_files import ROOT, load_recipe
 from tests.teachers.faulty_server import serve
 
 
@@ -218,6 +220,39 @@ def test_an_error_on_the_way_leaves_what_there_is_on_the_hub_and_a_card_that_say
         run(teacher="openai", model="tiny-chat", endpoints=server.url, concurrency=2, push_every=4)
     assert 4 <= len(replies(run.repo_id)) < 2 * REVIEWS
     assert "The run has stopped; the same command goes on" in card(run.repo_id)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_documented_command_is_heard_and_says_how_to_go_on(tmp_path, number):
+    (tmp_path / "mine.csv").write_text("\n".join(["text", *(f"Soup {number} was good." for number in range(40))]))
+    flags = {"namespace": "me", "data": tmp_path, "runs": tmp_path / "runs", "replies": "replies-x", "domain": "food"}
+    flags |= {"teacher": "openai", "model": "tiny-chat", "concurrency": 4, "near_duplicates": 0}
+    with serve(latency=0.4) as server:
+        flags["endpoints"] = server.url
+        recipe = [sys.executable, ROOT / "recipes" / "label_reviews.py", *(f"--{key}={flags[key]}" for key in flags)]
+        command = [sys.executable, "-m", "hub_tools.hub.embedded", "run", "--root", tmp_path / "hub", "--"]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+        process = subprocess.Popen(
+            [*map(str, command), *map(str, recipe), "--files", "mine.csv"],
+            cwd=ROOT,
+            env=environment | {"PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        end = time.monotonic() + 120
+        while server.answered.total() < 4 and time.monotonic() < end:
+            time.sleep(0.02)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+        said = process.communicate(timeout=120)[1]
+        with Journal(tmp_path / "runs" / "replies-x.sqlite") as journal:
+            assert 4 <= len(journal) == server.asked.total() < 80
+    assert process.returncode == 130, said
+    assert "stopping: no further request is begun" in said
+    assert "label_reviews: stopped. The same command goes on from what is finished." in said
 
 
 def test_the_corpus_of_shards_is_the_corpus_of_the_whole_to_the_byte(run, monkeypatch):
