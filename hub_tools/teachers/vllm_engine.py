@@ -1,4 +1,4 @@
-"""vLLM's engine, started so that it suits a long run: quiet, deaf to Ctrl-C, and heard when it dies."""
+"""vLLM's engine, started so that it suits a long run: quiet, deaf to Ctrl-C, heard when it dies, gone with its run."""
 
 import logging
 import os
@@ -10,6 +10,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from .settings import TeacherSettings
+from .vllm_leash import leash
 
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def start_engine(settings: TeacherSettings, revision: str) -> Any:
         install = 'pip install "fsa-distill[vllm]"; on a CPU, `make vllm`'
         raise ImportError(f"teacher 'vllm' needs vLLM ({error}): {install}") from error
     logger.info("vLLM loads %s at %s", settings.model, revision)
+    leash()
     try:
         with _deaf_to_interrupts():
             llm = LLM(

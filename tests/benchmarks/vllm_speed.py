@@ -132,7 +132,6 @@ def measure(model_folder: str, reviews: list[dict], rounds: int) -> None:
     cached, plain = teacher(1024), teacher(1024, prefix_caching=False)
     by_16, by_32 = teacher(16), teacher(32)
     by_16.llm = by_32.llm = cached.llm
-    print(torch.get_num_threads(), file=sys.stderr)
     plain_16 = teacher(16)
     plain_16.llm = plain.llm
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
