@@ -82,6 +82,8 @@ def main() -> None:
     reasons = ", ".join(f"{reason} {count}" for reason, count in summary.reasons.most_common()) or "none"
     pairs, rejected = summary.pairs.total(), summary.rejected.total()
     print(f"build_corpus: pushed {repo_id}: {pairs} pairs; rejected {rejected} ({reasons}).")
+    for repo in (row["replies"] for row in facts.corpus.cost if row["replies"].endswith(UNFINISHED)):
+        print(f"build_corpus: the labelling of {repo}: what it brings later is not in this corpus.")
 
 
 def load_shard(repo: str, revision: str) -> tuple[Dataset, Dataset]:
@@ -128,7 +130,7 @@ def ordered(shards: dict[str, list[tuple[Dataset, Dataset]]], summary: Summary) 
     for name, parts in shards.items():
         replies = Replies(name, parts, earlier)
         summary.repeats += replies.repeats
-        yield from tqdm(replies, total=replies.found - replies.repeats, desc=name, unit="reply")
+        yield from tqdm(replies, total=replies.found - replies.repeats, desc=name, unit="reply", disable=None)
 
 
 def card(
@@ -199,7 +201,7 @@ def cost_of(repo: str, revision: str) -> dict:
         run = Run.from_json(Path(path).read_text("utf-8"))
     except (EntryNotFoundError, ValueError):
         return {
-            "replies": f"{repo} (its run is not finished)",
+            "replies": f"{repo}{UNFINISHED}",
             "tokens read": None,
             "written": None,
             "hours": None,
@@ -229,6 +231,7 @@ def push(repo_id: str, tables: CorpusTables, facts: DatasetFacts, summary: Summa
 
 
 LENGTHS = "pictures/lengths.png"
+UNFINISHED = " (its run is not finished)"
 REPLY = ["request_id", "review_id", "prompt", "teacher", "reply", "finish_reason"]
 REVIEW = ["review_id", "domain", "text", "rating", "source", "licence"]
 
