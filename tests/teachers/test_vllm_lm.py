@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from hub_tools.prompts import BUILDERS
+from hub_tools.teachers.endpoints import endpoint_pool
 from hub_tools.teachers.request import Request, Teacher, requests_for
 from hub_tools.teachers.settings import TeacherSettings, make_teacher
 from hub_tools.teachers.transformers_lm import TransformersTeacher
@@ -290,7 +291,10 @@ def _ascii(said: dict[tuple, tuple]) -> dict[tuple, tuple]:
     return {key: (reply.rstrip("�"), *rest) for key, (reply, *rest) in said.items()}
 
 
-def test_a_server_that_is_killed_and_started_again_half_way_costs_no_row(vllm_teacher: VllmTeacher, server: _Server):
+def test_a_server_that_is_killed_and_started_again_half_way_costs_no_row(
+    vllm_teacher: VllmTeacher, server: _Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(endpoint_pool, "LONGEST_PAUSE", 2.0)  # for a server that needs a minute it looks once in two
     teacher = _endpoint_teacher(server, concurrency=4, attempts=100)
 
     def kill(rows: int) -> None:
