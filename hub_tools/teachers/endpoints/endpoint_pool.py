@@ -44,14 +44,14 @@ class Endpoint:
 
     Attributes:
         url: for messages.
-        client: an `openai.AsyncOpenAI`.
+        sender: asks it.
         in_flight: requests that it is working on.
         checked: whether it is known to serve the model.
         length_parameter: by which name it takes the longest reply's length.
     """
 
-    def __init__(self, url: str, client: Any, requests_per_minute: int, tokens_per_minute: int, clock: Clock) -> None:
-        self.url, self.client, self.clock = url, client, clock
+    def __init__(self, url: str, sender: Any, requests_per_minute: int, tokens_per_minute: int, clock: Clock) -> None:
+        self.url, self.sender, self.clock = url, sender, clock
         self.in_flight = 0
         self.checked = False
         self.checking = asyncio.Lock()

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import queue
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import httpx2
 import openai
 
@@ -28,7 +29,7 @@ from .openai_replies import (
 
 
 if TYPE_CHECKING:
-    from .openai_endpoint import OpenAITeacher
+    from .openai_endpoint import OpenAITeacher, Sender
 
 _LONGEST_DELAY = 60.0  # seconds between two attempts
 _REFUSALS = 10  # of the first requests, all of them: then the settings are to blame, not the requests
@@ -52,80 +53,94 @@ class _Flight:
 
 
 class EndpointRun:
-    """One pass over the requests. The event loop turns only while the run waits for answers.
+    """One pass over the requests. The caller's thread takes them and hands the answers out; a thread of its own sends
+    and waits, and goes on while the caller is busy recording: else each commit would halt all that is under way.
 
     Args:
         teacher: its settings, its clock, and how it makes rows and counts tokens.
-        clients: of each base URL.
+        senders: to each base URL.
         key: what no message may hold.
-        runner: of the event loop.
     """
 
-    def __init__(
-        self, teacher: "OpenAITeacher", clients: Mapping[str, openai.AsyncOpenAI], key: str, runner: asyncio.Runner
-    ) -> None:
+    def __init__(self, teacher: "OpenAITeacher", senders: Mapping[str, "Sender"], key: str) -> None:
         self.teacher, self.settings, self.clock = teacher, teacher.settings, teacher.clock
-        self.key, self.runner = key, runner
+        self.key = key
         limits = self.settings.requests_per_minute, self.settings.tokens_per_minute
-        self.pool = Pool([Endpoint(url, clients[url], *limits, self.clock) for url in clients], self.clock)
+        self.pool = Pool([Endpoint(url, senders[url], *limits, self.clock) for url in senders], self.clock)
         sampling = {name: value for name, value in teacher.sampling.items() if name != "max_new_tokens"}
         self.fixed = {"model": self.settings.model, **sampling}
-        self.flights: set[_Flight] = set()
-        self.landed: list[tuple[_Flight, Any]] = []
-        self.awake = asyncio.Event()
+        self.landed: queue.SimpleQueue[Any] = queue.SimpleQueue()  # a row, a Failure, or None
         self.fatal: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        # Only the loop's thread reads or writes what follows.
+        self.flights: set[_Flight] = set()
+        self.closing = asyncio.Event()
         self.answered, self.refused = False, 0
 
     def answers(self, requests: Iterator[Request]) -> Iterator[Answers]:
         """Take, wait, yield what has landed; the caller has recorded it when it comes back for more."""
-        more = True
+        more, in_flight = True, 0
         while True:
-            while more and not self.fatal and len(self.flights) < self.settings.concurrency:
+            while more and not self.fatal and in_flight < self.settings.concurrency:
                 request = next(requests, None)
                 if more := request is not None:
-                    self._launch(request)
-            if not self.flights:
+                    in_flight += 1
+                    self._start().call_soon_threadsafe(self._launch, request)
+            if not in_flight:
                 break
-            self.runner.run(self._wait())
-            landed, self.landed = self.landed, []
-            self.flights -= {flight for flight, _ in landed}
-            rows = [outcome for _, outcome in landed if isinstance(outcome, dict)]
-            failures = [outcome for _, outcome in landed if isinstance(outcome, Failure)]
+            landed = [self.landed.get()]  # a signal's handler runs, and may raise, while this waits
+            while not self.landed.empty():
+                landed.append(self.landed.get())
+            rows = [outcome for outcome in landed if isinstance(outcome, dict)]
+            failures = [outcome for outcome in landed if isinstance(outcome, Failure)]
             if rows or failures:
                 yield Answers(rows, failures)
-                self.runner.run(asyncio.sleep(0))  # connections closed meanwhile are found closed before they are used
+            in_flight -= len(landed)
         if self.fatal:
             raise self.fatal
 
-    async def close(self) -> None:
-        """Give up what is still under way."""
+    def close(self) -> None:
+        """Give up what is still under way, and wait until the thread has ended."""
+        if self.loop:
+            self.loop.call_soon_threadsafe(self.closing.set)
+            self.thread.join()
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        """The loop in its thread, which begins with the first request; a process may fork before that."""
+        if not self.loop:
+            self.loop = asyncio.new_event_loop()
+            # A daemon: whoever interrupts `close` wants to leave.
+            self.thread = threading.Thread(target=self._turn, name="endpoint teacher", daemon=True)
+            self.thread.start()
+        return self.loop
+
+    def _turn(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.run(self._until_closed())
+
+    async def _until_closed(self) -> None:
+        await self.closing.wait()
         tasks = [flight.task for flight in self.flights]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(endpoint.client.close() for endpoint in self.pool.endpoints), return_exceptions=True)
-
-    async def _wait(self) -> None:
-        """Until something has landed; what lands in the same turn of the loop comes along."""
-        await self.awake.wait()
-        await asyncio.sleep(0)
-        self.awake.clear()
+        await asyncio.gather(*(endpoint.sender.close() for endpoint in self.pool.endpoints), return_exceptions=True)
 
     def _launch(self, request: Request) -> None:
         flight = _Flight(request)
         self.flights.add(flight)
-        flight.task = self.runner.get_loop().create_task(self._answer(flight))
+        flight.task = asyncio.get_running_loop().create_task(self._answer(flight))
         flight.task.add_done_callback(lambda task: self._land(flight, task))
 
     def _land(self, flight: _Flight, task: asyncio.Task) -> None:
+        self.flights.discard(flight)
         outcome = None
         if not task.cancelled():
             if error := task.exception():
                 self._stop(EndpointError(self._scrubbed(str(error))) if isinstance(error, EndpointError) else error)
             else:
                 outcome = task.result()
-        self.landed.append((flight, outcome))
-        self.awake.set()
+        self.landed.put(outcome)
 
     def _stop(self, error: BaseException) -> None:
         """Send nothing more; what a server is at work on may still be answered."""
@@ -200,15 +215,13 @@ class EndpointRun:
         try:
             async with asyncio.timeout(self.settings.timeout):
                 await self._check(endpoint)
-                # The client's own method for any route; `chat.completions.create` takes twice the CPU time to build
-                # and to check objects of which we need four values.
-                response = await endpoint.client.post("/chat/completions", body=body, cast_to=httpx2.Response)
-            return read_reply(response.content, self.settings.model, endpoint.url)
+                content = await endpoint.sender.complete(body)
+            return read_reply(content, self.settings.model, endpoint.url)
         except openai.APIStatusError as error:
             found = error_of(error, endpoint.url, self.settings.model, self.settings.api_key_env)
         except UnicodeEncodeError:
             found = RefusedError("the prompt holds half of a surrogate pair, which no request can carry")
-        except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+        except (openai.APIConnectionError, OSError) as error:  # TimeoutError is an OSError
             found = _lost(error, self.settings.timeout)
         if isinstance(found, LengthParameterError):
             if length == "max_completion_tokens":
@@ -224,7 +237,7 @@ class EndpointRun:
             names: list[str] = []
             if len(self.pool.endpoints) > 1:
                 try:
-                    response = await endpoint.client.get("/models", cast_to=httpx2.Response)
+                    response = await endpoint.sender.client.get("/models", cast_to=httpx2.Response)
                     names = [str(model["id"]) for model in json.loads(response.content)["data"]]
                 except (openai.APIStatusError, ValueError, LookupError, TypeError):
                     pass  # no such route, or another form of it; every reply names its model, too

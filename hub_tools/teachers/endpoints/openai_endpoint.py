@@ -4,7 +4,7 @@ The official async client sends; what to try again, when and where is decided he
 requests needs other rules than one request: a rate limit is nobody's failure, and a dead server is not every row's.
 """
 
-import asyncio
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -75,12 +75,11 @@ class OpenAITeacher:
         key = self._key()
         if not _CLIENT_LOGGER.level:  # it writes a line per request, of a million
             _CLIENT_LOGGER.setLevel(logging.WARNING)
-        with asyncio.Runner(loop_factory=_HaltingLoop) as runner:
-            run = EndpointRun(self, {url: self._client(url, key) for url in self.urls}, key, runner)
-            try:
-                yield from run.answers(iter(requests))
-            finally:
-                runner.run(run.close())
+        run = EndpointRun(self, {url: self._sender(url, key) for url in self.urls}, key)
+        try:
+            yield from run.answers(iter(requests))
+        finally:
+            run.close()
 
     def _key(self) -> str:
         if key := os.environ.get(self.settings.api_key_env, "").strip():
@@ -125,7 +124,7 @@ class OpenAITeacher:
             request, reply.text, self.name, self.revision, self.sampling, reply.finish_reason, asked, said
         )
 
-    def _client(self, url: str, key: str) -> openai.AsyncOpenAI:
+    def _sender(self, url: str, key: str) -> "Sender":
         most, timeout = self.settings.concurrency, self.settings.timeout
         http = openai.DefaultAioHttpClient(
             follow_redirects=False,  # another host would get the key
@@ -135,26 +134,55 @@ class OpenAITeacher:
         client = openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, timeout=timeout, http_client=http)
         if url != HOSTED:  # the client takes them from the environment, and they are nobody else's business
             client.organization = client.project = None
-        return client
+        return Sender(client, http)
 
 
-class _HaltingLoop(asyncio.SelectorEventLoop):
-    """Its time stands still while it does not turn. Else a caller that is busy for longer than a timeout, with an
-    upload, would find that replies which came in time have timed out, and pay for them again."""
+class Sender:
+    """Asks one server as the official client does, at a fraction of its CPU time.
 
-    _lost = 0.0  # seconds
-    _halted: float | None = None
+    The client knows who we are and where to send, and its HTTP client sends. But its methods build options, URL and
+    headers anew for every request, which costs 2 ms of the 3 ms that a request takes; they are always the same, so
+    here they are asked for once.
 
-    def time(self) -> float:
-        return super().time() - self._lost
+    Args:
+        client: knows the base URL, the key and the headers.
+        http: what that client sends with.
+    """
 
-    def run_forever(self) -> None:
-        if self._halted is not None:
-            self._lost += self.time() - self._halted
+    def __init__(self, client: openai.AsyncOpenAI, http: httpx2.AsyncClient) -> None:
+        self.client, self._http = client, http
+        headers = {**client.auth_headers, **client.default_headers}
+        named = {name: value for name, value in headers.items() if isinstance(value, str)}  # others: to be left out
+        model = http.build_request("POST", client.base_url.join("chat/completions"), headers=named)
+        self._url, self._headers = model.url, model.headers
+        self._headers.pop("content-length", None)
+
+    async def complete(self, body: dict[str, Any]) -> bytes:
+        """The body of a successful response to a chat completion request.
+
+        Raises:
+            APIStatusError: another response.
+            APIConnectionError: none.
+            UnicodeEncodeError: the request holds half of a surrogate pair.
+        """
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        request = httpx2.Request("POST", self._url, headers=self._headers, content=content)
         try:
-            super().run_forever()
-        finally:
-            self._halted = self.time()
+            response = await self._http.send(request)
+        except Exception as error:  # of HTTPX or of aiohttp, as the client does it
+            raise openai.APIConnectionError(request=request) from error
+        if not response.is_success:
+            try:
+                said = json.loads(response.content)
+            except ValueError:
+                said = response.text.strip()
+            said = said.get("error", said) if isinstance(said, dict) else said
+            raise openai.APIStatusError(f"HTTP {response.status_code}", response=response, body=said)
+        return response.content
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.close()
 
 
 def _estimate(text: str) -> int:

@@ -280,7 +280,7 @@ def test_a_consumer_that_stops_has_paid_for_no_more_than_it_recorded_and_what_wa
                     break
             replies.close()
             assert server.asked.total() <= recorded + 6
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("asyncio", "endpoint teacher"))]
 
 
 def test_when_the_requests_end_what_is_in_flight_is_still_answered():
