@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .openai_endpoint import OpenAITeacher, Sender
 
 _LONGEST_DELAY = 60.0  # seconds between two attempts
+_LOOK = 10.0  # seconds between two looks whether the loop's thread lives
 _REFUSALS = 10  # of the first requests, all of them: then the settings are to blame, not the requests
 
 
@@ -88,7 +89,7 @@ class EndpointRun:
                     self._start().call_soon_threadsafe(self._launch, request)
             if not in_flight:
                 break
-            landed = [self.landed.get()]  # a signal's handler runs, and may raise, while this waits
+            landed = [self._next()]
             while not self.landed.empty():
                 landed.append(self.landed.get())
             rows = [outcome for outcome in landed if isinstance(outcome, dict)]
@@ -98,6 +99,15 @@ class EndpointRun:
             in_flight -= len(landed)
         if self.fatal:
             raise self.fatal
+
+    def _next(self) -> Any:
+        """What lands next. A signal's handler runs, and may raise, while this waits."""
+        while True:
+            try:
+                return self.landed.get(timeout=_LOOK)
+            except queue.Empty:
+                if not self.thread.is_alive():
+                    raise RuntimeError("the thread that asks has died; the same command goes on") from None
 
     def close(self) -> None:
         """Give up what is still under way, and wait until the thread has ended."""
