@@ -289,3 +289,32 @@ def test_the_corpus_of_shards_is_the_corpus_of_the_whole_to_the_byte(run, monkey
 def test_what_cannot_work_is_said_before_anything_is_spent(run, changes, message):
     with pytest.raises(ValueError, match=message):
         run(**changes)
+
+
+def test_recorded_replies_are_pushed_as_if_they_had_just_come(tmp_path, monkeypatch, capsys):
+    row = {
+        "ID": 7,
+        "Text": "Superb soup, slow service.",
+        "Overall": 4.0,
+        "mixtral_response": "I loved the superb soup.",
+    }
+    (tmp_path / "recorded.json").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    flags = {
+        "teacher": "recorded",
+        "namespace": namespace,
+        "replies": "replies-old",
+        "data": tmp_path,
+        "runs": tmp_path,
+    }
+    argv = ["label_reviews.py", *(f"--{key}={value}" for key, value in flags.items()), "--files", "recorded.json"]
+    monkeypatch.setattr(sys, "argv", argv)
+    load_recipe("label_reviews").main()
+    (reply,) = replies(f"{namespace}/replies-old")
+    assert (reply["teacher"], reply["prompt"], reply["reply"]) == (
+        "mixtral-8x7b",
+        "rewriting",
+        row["mixtral_response"],
+    )
+    load_recipe("label_reviews").main()
+    assert "holds the replies of this very run; reused." in capsys.readouterr().out
