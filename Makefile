@@ -36,9 +36,10 @@ vllm: .venv-vllm/.installed
 	$(VLLM)/pip uninstall --quiet --yes torchvision torchaudio torchcodec   # built for another torch; text needs none
 	@touch $@
 
+# test_vllm_lm.py comes last: it kills the engine that they share
 test-vllm: vllm
 	FSA_REQUIRE=vllm OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM)/python -m pytest \
-		tests/teachers/test_vllm_lm.py tests/teachers/test_every_teacher.py tests/teachers/test_shipped_teachers.py
+		tests/teachers/test_every_teacher.py tests/teachers/test_shipped_teachers.py tests/teachers/test_vllm_lm.py
 
 quality: install
 	$(BIN)/ruff format --check .

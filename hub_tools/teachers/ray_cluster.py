@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -90,13 +91,14 @@ class RayTeacher:
 def _cluster(settings: TeacherSettings) -> Iterator[Any]:
     """Ray, connected: as this process already is, or to the cluster of the settings, or to one of its own.
 
-    One of its own listens on the loopback address, to whoever has the token of this run.
+    One of its own listens on the loopback address, to whoever has the token of this run, where Ray still hears of it.
     """
     address = settings.ray_address
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address.startswith(("127.", "localhost:")):
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # else Ray puts the outer address in its place
-    if not address and "RAY_AUTH_MODE" not in os.environ:  # else Ray keeps a token in the home folder
+    heard = "ray._raylet" in sys.modules  # Ray reads its environment once; vLLM may have imported it
+    if not address and not heard and "RAY_AUTH_MODE" not in os.environ:  # else Ray keeps a token in the home folder
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         import ray
