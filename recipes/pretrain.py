@@ -16,7 +16,7 @@ from datasets import get_dataset_config_names, load_dataset
 
 from hub_tools.arguments import parse_arguments, run_stage
 from hub_tools.corpus.rejoin import load_texts, rejoined
-from hub_tools.evaluation.results import draw_losses
+from hub_tools.evaluation.figures import draw_losses
 from hub_tools.hub.cards import ModelFacts, Teacher, model_card
 from hub_tools.hub.push import push_model, tag_revision
 from hub_tools.hub.runs import Run, find_finished_run, resolve_input, start_run

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hub_tools.arguments import parse_arguments, run_stage
-from hub_tools.evaluation.results import draw_scores, markdown, summarise, table
+from hub_tools.evaluation.figures import draw_scores
+from hub_tools.evaluation.tables import markdown, summarise, table
 from hub_tools.hub.push import push_report
 from hub_tools.hub.runs import resolve_input
 

@@ -18,6 +18,7 @@ ROOMS = {
     "hub",
     "reviews",
     "labelling",
+    "commands",
 }
 
 # What each room may import besides itself: opinions ← prompts, benchmarks ← corpus, students, evaluation ← recipes.
@@ -37,7 +38,8 @@ MAY_IMPORT = {
     "reviews": set(),
     "labelling": {"prompts", "reviews", "teachers", "hub"},
     "arguments": set(),
-    "cli": ROOMS | {"arguments"},
+    "commands": ROOMS | {"arguments"},
+    "cli": {"commands", "hub"},
     "__init__": set(),
 }
 
