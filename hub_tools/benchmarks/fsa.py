@@ -21,13 +21,11 @@ from typing import Any, NamedTuple
 
 from datasets import Features, List, Value
 
-from hub_tools.benchmarks.records import BenchmarkError, field, read_records, show, text_field
+from hub_tools.benchmarks.records import BenchmarkError, Row, field, read_records, show, text_field
 from hub_tools.opinions import POLARITIES, serialize
 
 
 logger = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 
 class Source(NamedTuple):

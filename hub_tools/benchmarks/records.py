@@ -2,27 +2,45 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+
+Row = dict[str, Any]
 
 
 class BenchmarkError(ValueError):
     """A benchmark file that cannot be used: says which file, record and field, what was found, what is allowed."""
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read a benchmark file: a non-empty JSON array of objects, UTF-8 with or without a byte order mark."""
+def read_text(path: Path) -> str:
+    """The text of a benchmark file, UTF-8 with or without a byte order mark.
+
+    Raises:
+        BenchmarkError: the file is not there, or not to be read, or no UTF-8.
+    """
     try:
-        records = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise BenchmarkError(
-            f"{path}: no such file; the official files go below <data>/fsa_datasets/w_hard"
+            f"{path}: no such file; the official files go below <data>/fsa_datasets/w_hard, those of quads below "
+            "<data>/quads"
         ) from error
     except OSError as error:
         raise BenchmarkError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BenchmarkError(f"{path}: not UTF-8 at byte {error.start}") from error
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Read a benchmark file: a non-empty JSON array of objects.
+
+    Raises:
+        BenchmarkError: as `read_text`, or it is something else.
+    """
+    try:
+        records = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise BenchmarkError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg})") from error
     except RecursionError as error:
@@ -49,6 +67,15 @@ def digest_files(folder: Path, pattern: str = "**/*.json") -> str:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def check_ids(rows: Sequence[Row], place: Path | str) -> None:
+    """Raise `BenchmarkError` if two rows have one `id`; `place` is named."""
+    seen: set[str] = set()
+    for row in rows:
+        if row["id"] in seen:
+            raise BenchmarkError(f"{place}: ID {row['id']!r} occurs more than once; IDs must be unique")
+        seen.add(row["id"])
 
 
 def field(container: Mapping[str, Any], name: str, at: str) -> Any:
