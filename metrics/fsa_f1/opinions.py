@@ -1,86 +1,159 @@
 # Copy of hub_tools/opinions.py, made by `make copies`; edit the original
 """The text form of opinions: what a student is trained to write and what every scorer reads.
 
-A sentence's opinions are one line of items, `what | polarity`, joined by ` ; `. In target sentiment analysis ("tsa")
-*what* is the opinion target as it stands in the sentence; in aspect sentiment analysis ("asa") it is the aspect
-category in lower case, with a space for `#`. No opinion is the empty string.
+A sentence's opinions are one line of items, joined by ` ; `; an item is its fields, joined by ` | `. No opinion is the
+empty string. The task says which fields:
+
+- "tsa", target sentiment analysis: the opinion target as it stands in the sentence, and the polarity.
+- "asa", aspect sentiment analysis: the aspect category, in lower case with a space for `#`, and the polarity.
+- "acos" and "asqp", quads: category, polarity, opinion target, opinion words ("none" where one is implicit).
 
     >>> food = {"target": "Pad Thai", "start": 4, "end": 12, "category": "FOOD#QUALITY", "polarity": "positive"}
     >>> serialize([food], "tsa"), serialize([food], "asa")
     ('Pad Thai | positive', 'food quality | positive')
+    >>> serialize([food | {"opinion_words": ["great"]}, food | {"target": None, "opinion_words": []}], "acos")
+    'food quality | positive | Pad Thai | great ; food quality | positive | none | none'
     >>> parse("Pad Thai | positive ; soup | negative ; ???", "tsa", "The Pad Thai was great.")
     Parsed(pairs=[('Pad Thai', 'positive')], malformed=1, invented=1)
+
+Any other tuple is a task too: names of `FIELDS` joined by commas ("target,opinion,polarity"), or just how many fields
+there are ("3"), of which nothing is known then.
 
 Standard library only: copies of this file travel with the metric and the Space (see `hub_tools.hub.copies`).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 
 POLARITIES = ("positive", "neutral", "negative", "conflict")
-TASKS = ("tsa", "asa")
+TASKS = ("tsa", "asa", "acos", "asqp")
+FIELDS = ("target", "category", "polarity", "opinion", "field")
+IMPLICIT = "none"  # what stands for a target or opinion words that the sentence does not name
+
+_QUAD = ("category", "polarity", "target", "opinion")
+_TASK_FIELDS = {"tsa": ("target", "polarity"), "asa": ("category", "polarity"), "acos": _QUAD, "asqp": _QUAD}
+_QUAD_POLARITIES = POLARITIES[:3]  # nobody annotated conflict in quads, and their reference code does not read it
 
 # How a polarity stands in a well-formed text, so that the usual case needs one look-up and no `strip`.
 _POLARITY = {form: name for name in POLARITIES for form in (name, f" {name}", f" {name} ", f"{name} ")}
 
 
 class Parsed(NamedTuple):
-    """What a text says: its well-formed pairs in order, repeats included, and how many items were not usable."""
+    """What a text says: its well-formed items in order, repeats included, and how many items were not usable."""
 
-    pairs: list[tuple[str, str]]
-    malformed: int  # items without exactly one "|", or with an unknown polarity
-    invented: int  # tsa: well-formed items whose target is not in the sentence
+    pairs: list[tuple[str, ...]]  # the fields of `fields_of(task)`; pairs for "tsa" and "asa"
+    malformed: int  # items with another number of fields, or with an unknown polarity
+    invented: int  # well-formed items whose target (or opinion words) the sentence does not hold
+
+
+@lru_cache(maxsize=64)
+def fields_of(task: str) -> tuple[str, ...]:
+    """The names of a task's fields, in the order they are written.
+
+    >>> fields_of("tsa"), fields_of("target, opinion, polarity"), fields_of("2")
+    (('target', 'polarity'), ('target', 'opinion', 'polarity'), ('field', 'field'))
+
+    Raises:
+        ValueError: neither one of `TASKS` nor a number from 1 to 9 nor names of `FIELDS`, each (but "field") once.
+    """
+    if task in _TASK_FIELDS:
+        return _TASK_FIELDS[task]
+    if isinstance(task, str):
+        if len(task) == 1 and task in "123456789":
+            return ("field",) * int(task)
+        names = tuple(name.strip() for name in task.split(","))
+        known = [name for name in names if name != "field"]
+        if set(names) <= set(FIELDS) and len(set(known)) == len(known):
+            return names
+    raise ValueError(
+        f"unknown task {task!r}; allowed: {', '.join(TASKS)}, or for other tuples their fields joined by commas "
+        f"({', '.join(FIELDS)}; only 'field' more than once) or how many there are (1 to 9)"
+    )
 
 
 def check_task(task: str) -> None:
-    """Raise `ValueError` unless `task` is one of `TASKS`."""
-    if task not in TASKS:
-        raise ValueError(f"unknown task {task!r}; allowed: {', '.join(TASKS)}")
+    """Raise `ValueError` unless `task` is one of `TASKS` or a form that `fields_of` reads."""
+    fields_of(task)
 
 
 def serialize(opinions: Sequence[Mapping[str, Any]], task: str) -> str:
-    """Write a row's opinions as text, in the order given, each distinct one once.
+    """Write a row's opinions as text, in the order given.
 
     For "tsa", opinions without a target (`None`, or "NULL" as SemEval has it) are left out, and what is distinct is
-    (target, polarity, span): a word praised at two places is written twice. For "asa", opinions without a category
-    are left out, and what is distinct is (category, polarity). The order is the caller's: the official files need one
-    of their own, which `hub_tools.benchmarks.fsa` gives.
+    (target, polarity, span), each written once: a word praised at two places is written twice. For "asa", opinions
+    without a category are left out, and what is distinct is (category, polarity). The order is the caller's: the
+    official files need one of their own, which `hub_tools.benchmarks.fsa` gives. All other tasks write every opinion
+    they are given, a missing target or empty `opinion_words` as "none".
 
     Raises:
-        ValueError: unknown task or polarity, or a target or category that holds "|" or ";" and could not be read back.
+        ValueError: unknown task or polarity; a text that holds "|" or ";" and could not be read back; a field that the
+            opinion does not have (no category, opinion words that were not annotated, "field").
     """
-    check_task(task)
+    fields = fields_of(task)
     items: dict[tuple[Any, ...], str] = {}
-    for opinion in opinions:
-        name = opinion["target"] if task == "tsa" else opinion["category"]
-        if name is None or name == "NULL":
+    for number, opinion in enumerate(opinions):
+        if task in ("tsa", "asa") and opinion[fields[0]] in (None, "NULL"):
             continue
-        polarity = opinion["polarity"]
-        if polarity not in POLARITIES:
-            raise ValueError(f"unknown polarity {polarity!r} of {name!r}; allowed: {', '.join(POLARITIES)}")
-        if "|" in name or ";" in name:
-            raise ValueError(f"{name!r} holds a '|' or ';', which the text form uses as signs")
+        texts = tuple(_written(opinion, field) for field in fields)
+        if "polarity" in fields and opinion["polarity"] not in _polarities(task):
+            found = f"unknown polarity {opinion['polarity']!r} of {opinion[_naming(fields)]!r}"
+            raise ValueError(f"{found}; allowed: {', '.join(_polarities(task))}")
         if task == "tsa":
-            items.setdefault((name, polarity, opinion["start"], opinion["end"]), f"{name} | {polarity}")
+            key = (*texts, opinion["start"], opinion["end"])
         else:
-            category = name.lower().replace("#", " ")
-            items.setdefault((category, polarity), f"{category} | {polarity}")
+            key = texts if task == "asa" else (number,)
+        items.setdefault(key, " | ".join(texts))
     return " ; ".join(items.values())
 
 
-def parse(text: str, task: str, sentence: str) -> Parsed:
-    """Read a text by the rule of the reference code of paper 1 (arXiv 2412.18552).
+def _polarities(task: str) -> tuple[str, ...]:
+    return _QUAD_POLARITIES if task in ("acos", "asqp") else POLARITIES
 
-    Items are split at ";". One counts if it has exactly one "|", a polarity of `POLARITIES`, and, for "tsa", a target
-    that is a substring of the sentence (so an empty target passes). A category is not checked. The reference drops
-    all other items silently; here they are counted, save those that are empty.
+
+def _naming(fields: Sequence[str]) -> str:
+    """The field to name an opinion by in a message."""
+    return "target" if "target" in fields else "category"
+
+
+def _written(opinion: Mapping[str, Any], field: str) -> str:
+    """One field of an opinion row as it stands in the text."""
+    if field == "field":
+        raise ValueError("a task that only counts its fields cannot be written; name them, e.g. 'target,polarity'")
+    if field == "opinion":
+        words = opinion["opinion_words"]
+        if words is None or len(words) > 1:
+            raise ValueError(f"opinion_words of {opinion['target']!r} should be [] or one text, found {words!r}")
+        value = words[0] if words else IMPLICIT
+    else:
+        value = opinion[field]
+        if field == "target" and value in (None, "NULL"):
+            value = IMPLICIT
+    if value is None:
+        raise ValueError(f"the opinion on {opinion['target']!r} has no {field}")
+    if "|" in value or ";" in value:
+        raise ValueError(f"{value!r} holds a '|' or ';', which the text form uses as signs")
+    return value.lower().replace("#", " ") if field == "category" else value
+
+
+def parse(text: str, task: str, sentence: str) -> Parsed:
+    """Read a text by the rule of the reference code of paper 1 (arXiv 2412.18552) and of the quads it reports.
+
+    Items are split at ";". One counts if it has the task's number of fields, a polarity of `POLARITIES` (quads: not
+    "conflict"), and a target, and opinion words, that are substrings of the sentence (so an empty one passes) or, but
+    for "tsa", are "none". The reference drops all other items silently; here they are counted, save those that are
+    empty.
+
+    A category is not checked: an unknown one is wrong, not dropped. (The reference drops quads whose category is not
+    on a list of 93, which lacks some that the gold has.) In a form given by its fields it must not be empty, nor may a
+    field of which nothing is known.
 
     Raises:
         ValueError: unknown task.
     """
-    if task not in TASKS:
-        check_task(task)
+    if task not in ("tsa", "asa"):
+        return _parse_fields(text, task, sentence)
     if not text:
         return Parsed([], 0, 0)
     pairs = []
@@ -99,6 +172,33 @@ def parse(text: str, task: str, sentence: str) -> Parsed:
         else:
             pairs.append((name, polarity))
     return Parsed(pairs, malformed, invented)
+
+
+def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
+    """`parse` for any number of fields."""
+    fields = fields_of(task)
+    polarities = _polarities(task)
+    found = []
+    malformed = invented = 0
+    for item in text.split(";"):
+        if not item or item.isspace():
+            continue
+        texts = tuple([part.strip() for part in item.split("|")])
+        well_formed, grounded = len(texts) == len(fields), True
+        for field, part in zip(fields, texts):  # noqa: B905 (lengths may differ: then it is malformed already)
+            if field == "polarity":
+                well_formed = well_formed and part in polarities
+            elif field in ("target", "opinion"):
+                grounded = grounded and (part in sentence or part == IMPLICIT)
+            elif not part:
+                well_formed = False
+        if not well_formed:
+            malformed += 1
+        elif grounded:
+            found.append(texts)
+        else:
+            invented += 1
+    return Parsed(found, malformed, invented)
 
 
 def locate(pairs: Sequence[tuple[str, str]], sentence: str) -> list[dict[str, Any]]:
