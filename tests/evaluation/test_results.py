@@ -4,8 +4,10 @@ import pytest
 
 from hub_tools.evaluation.results import (
     SCORES,
+    headline_split,
     prediction_rows,
     result_rows,
+    united,
 )
 
 
@@ -78,3 +80,63 @@ def test_each_split_and_subset_gets_a_row_with_both_rules():
     assert of(rows, split="test_hard", subset="implicit")["f1"] == 1.0
     assert of(rows, split="test_hard", subset="multiple")["f1"] == 0.0
     assert of(rows, split="test", subset="implicit")["n_sentences"] == 0
+
+
+QUAD = "food quality | positive | {} | {}"
+
+
+def test_quads_have_their_own_subsets_and_no_hard_sentences():
+    rows = result_rows(
+        [
+            prediction("food quality | positive | food | good", QUAD.format("food", "good")),
+            prediction("", QUAD.format("none", "rude") + " ; " + QUAD.format("staff", "none"), multiple=True),
+            prediction(QUAD.format("none", "good"), QUAD.format("none", "good")),
+        ],
+        "asqp-rest16",
+        {"model": "base"},
+    )
+    assert [(row["split"], row["subset"]) for row in rows] == [
+        ("test", subset) for subset in ("all", "implicit_aspect", "implicit_opinion", "multiple")
+    ]
+    assert [row["n_sentences"] for row in rows] == [3, 2, 1, 1]
+    assert [row["n_gold"] for row in rows] == [4, 3, 2, 2]
+    assert [row["f1"] for row in rows] == [pytest.approx(2 / 3), 0.5, 0.0, 0.0]
+
+
+def test_what_stands_for_a_config_is_the_papers_split():
+    assert [headline_split(config) for config in ("tsa-rest14", "asa-laptop16", "acos-rest16", "asqp-rest15")] == [
+        "test_hard",
+        "test_hard",
+        "test",
+        "test",
+    ]
+
+
+# --- Runs after runs -------------------------------------------------------------------------------------------------
+
+
+def keyed(model, seed, f1, **more):
+    return {"model": model, "config": "tsa-rest14", "seed": seed, "train_share": 1.0, "input_form": "plain"} | {
+        "split": "test",
+        "f1": f1,
+        **more,
+    }
+
+
+def test_a_later_run_replaces_its_own_rows_and_keeps_the_others():
+    first = [keyed("base", 1, 0.1), keyed("base", 2, 0.2)]
+    quarter = keyed("base", 1, 0.3, train_share=0.25)
+    told = keyed("base", 1, 0.4, input_form="instruction")
+    assert united(first, [quarter, told]) == [*first, quarter, told]
+    again = [keyed("base", 2, 0.5)]
+    assert united([*first, quarter, told], again) == [first[0], quarter, told, *again]
+    assert united([], first) == first
+
+
+def test_rows_of_before_these_columns_are_of_all_of_train_and_plain_sentences():
+    old = {"model": "base", "config": "tsa-rest14", "seed": 1, "split": "test", "f1": 0.1}
+    other = {**old, "seed": 2, "gone": 7}
+    assert united([old, other], [keyed("base", 1, 0.5, new=1)]) == [
+        keyed("base", 2, 0.1, new=None, gone=7),
+        keyed("base", 1, 0.5, new=1, gone=None),
+    ]
