@@ -38,6 +38,7 @@ class Copy(NamedTuple):
 
 COPIES = (
     Copy("hub_tools/opinions.py", "metrics/fsa_f1/opinions.py"),
+    Copy("hub_tools/evaluation/rules.py", "metrics/fsa_f1/rules.py"),
     Copy("hub_tools/evaluation/scoring.py", "metrics/fsa_f1/scoring.py"),
     Copy("hub_tools/opinions.py", "spaces/t5_sentiment/opinions.py"),
     Copy("hub_tools/students/extraction.py", "spaces/t5_sentiment/extraction.py"),
