@@ -1,8 +1,8 @@
 """What "Distilling Fine-grained Sentiment Understanding from LLMs" (arXiv 2412.18552) published, as data.
 
-F1 in percent as printed: means of ten runs by the paper's rule, other students and other teachers than ours. So these
-numbers are shown beside ours in a block of their own, and never ranked with them. Two averages of Table 4 are not those
-of the cells beside them (InstructABSA +1.05 for +1.07, Mixtral-8x7b without labels +2.48 for +2.40): kept as printed.
+F1 in percent as printed, by the paper's rule, of other students and other teachers than ours: these numbers are shown
+beside ours in a block of their own, and never ranked with them. Two averages of Table 4 do not follow from its cells
+and are kept as printed: InstructABSA +1.05 (the cells give +1.07), Mixtral-8x7b without labels +2.48 (+2.40).
 
     >>> published(4).lines[0].method, published(4).lines[0].average
     ('T5-base', 56.2)
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-SOURCE = "published, arXiv 2412.18552"
+SOURCE = "Published, arXiv 2412.18552"
 FSA = ("tsa-rest14", "tsa-laptop14", "asa-rest16", "asa-laptop16")
 QUADS = ("acos-laptop16", "acos-rest16", "asqp-rest15", "asqp-rest16")
 
@@ -50,10 +50,9 @@ def _lines(text: str) -> Sequence[PublishedLine]:
             teacher = line.strip("[]")
             continue
         method, scores, *average = (part.strip() for part in line.split("|"))
-        lines.append(
-            PublishedLine(teacher, method, tuple(map(float, scores.split())), *map(float, average or ["nan"]))
-        )
-    return [line if line.average == line.average else line._replace(average=None) for line in lines]
+        values = tuple(map(float, scores.split()))
+        lines.append(PublishedLine(teacher, method, values, float(average[0]) if average else None))
+    return lines
 
 
 TABLE_4 = """

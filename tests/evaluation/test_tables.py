@@ -5,7 +5,8 @@ import statistics
 import pytest
 
 from hub_tools.evaluation.results import SCORES
-from hub_tools.evaluation.tables import markdown, summarise, table
+from hub_tools.evaluation.tables import complete, summarise, table
+from hub_tools.evaluation.typesetting import markdown
 
 
 def row(model, config, seed, f1, subset="all", split="test_hard", n_sentences=10, strict_f1=None):
