@@ -15,19 +15,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
+from huggingface_hub import DatasetCardData, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .columns import COLUMNS
+from .eval_results import Result, Scores, model_index, spread
 from .runs import Run
 
 
 KINDS = tuple(COLUMNS)
-RULES = {"f1": "paper", "strict_f1": "strict"}
-SUBSETS = ("all", "implicit", "multiple")
 
 
 @dataclass(frozen=True)
@@ -51,34 +49,12 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Scores of one system on one subset, one value per seed, as fractions of 1 (both rules, same seeds)."""
-
-    config: str
-    subset: str
-    f1: Sequence[float]
-    strict_f1: Sequence[float]
-    split: str = "test_hard"
-    sentences: int | None = None
-    system: str | None = None  # None: the model of the card; else the name of what it is compared with
-
-    def __post_init__(self) -> None:
-        if self.subset not in SUBSETS:
-            raise ValueError(f"subset of a result should be one of {', '.join(SUBSETS)}, found {self.subset!r}")
-        if not self.f1 or len(self.f1) != len(self.strict_f1):
-            raise ValueError(
-                f"a result needs f1 and strict_f1 of the same seeds, found {len(self.f1)} and {len(self.strict_f1)}"
-                f" ({self.config}, {self.subset})"
-            )
-
-
-@dataclass(frozen=True)
 class ModelFacts:
     """What a model card may say. Scores are those of this repo's checkpoint recipe over all its seeds."""
 
     repo_id: str
     title: str
-    task: str | None = None  # "tsa", "asa"; None: distilled, not fine-tuned
+    task: str | None = None  # "tsa", "asa", "acos", "asqp"; None: distilled, not fine-tuned
     summary: str = ""
     licence: str = "apache-2.0"
     language: str = "en"
@@ -95,6 +71,8 @@ class ModelFacts:
     results: Sequence[Result] = ()
     limits: Sequence[str] = ()
     example: str = "The pasta was superb but the waiter ignored us."
+    # The student reads sentences within the template that its config.json keeps as `fsa_instruction`.
+    has_instruction: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +124,7 @@ class DatasetFacts:
 
 def model_card(facts: ModelFacts) -> str:
     """README.md of a distilled or fine-tuned student, with `model-index` where there are results."""
-    own = [result for result in facts.results if result.system is None]
+    own = facts.benchmark and model_index(Scores(facts.results, facts.benchmark))
     data = ModelCardData(
         language=facts.language,
         license=facts.licence,
@@ -158,9 +136,16 @@ def model_card(facts: ModelFacts) -> str:
         datasets=list(dict.fromkeys([*facts.datasets, *filter(None, [facts.benchmark])])) or None,
         metrics=["f1"] if own else None,
         model_name=facts.title if own else None,
-        eval_results=[entry for result in own for entry in _model_index(facts, result)] or None,
+        eval_results=own or None,
     )
-    return _render("model.md", data.to_yaml(), facts, scores=[_score_row(result) for result in facts.results])
+    return _render(
+        "model.md",
+        data.to_yaml(),
+        facts,
+        scores=[_score_row(result) for result in facts.results],
+        subsets={result.subset for result in facts.results},
+        beams=(facts.hyperparameters or {}).get("num_beams", 1),
+    )
 
 
 def dataset_card(facts: DatasetFacts) -> str:
@@ -177,26 +162,6 @@ def dataset_card(facts: DatasetFacts) -> str:
     return _render("dataset.md", data.to_yaml(), facts, columns=columns)
 
 
-def _model_index(facts: ModelFacts, result: Result) -> list[EvalResult]:
-    if facts.benchmark is None:
-        return []
-    return [
-        EvalResult(
-            task_type="text-generation",
-            task_name={"tsa": "target sentiment analysis", "asa": "aspect sentiment analysis"}.get(facts.task or ""),
-            dataset_type=facts.benchmark,
-            dataset_name=f"FSA benchmark, {result.config}",
-            dataset_config=result.config,
-            dataset_split=result.split,
-            metric_type="f1",
-            metric_name=f"F1 ({rule} rule), {result.subset}",
-            metric_value=round(100 * mean(getattr(result, key)), 2),
-            metric_args={"rule": rule, "subset": result.subset, "seeds": len(result.f1)},
-        )
-        for key, rule in RULES.items()
-    ]
-
-
 def _score_row(result: Result) -> dict[str, str]:
     return {
         "model": result.system or "**this model**",
@@ -204,16 +169,10 @@ def _score_row(result: Result) -> dict[str, str]:
         "split": result.split,
         "subset": result.subset,
         "sentences": f"{result.sentences:,}" if result.sentences is not None else "",
-        "F1, paper rule": _spread(result.f1),
-        "F1, strict rule": _spread(result.strict_f1),
+        "F1, paper rule": spread(result.f1),
+        "F1, strict rule": spread(result.strict_f1),
         "seeds": str(len(result.f1)),
     }
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation (n − 1) over seeds, in per cent."""
-    text = f"{100 * mean(values):.2f}"
-    return f"{text} ± {100 * stdev(values):.2f}" if len(values) > 1 else text
 
 
 def _size_category(rows: int) -> str:

@@ -27,12 +27,15 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError
 
 from .errors import PushError, explained
+from .eval_results import FOLDER as RESULTS_FOLDER
+from .eval_results import Result, Scores, eval_files, with_model_index
 from .guards import is_loopback, matches, refuse_pickles, refuse_tokens
 from .runs import RUN_FILE, Run
 
 
 __all__ = [
-    "PushError", "push_dataset", "push_model", "push_parts", "push_report", "push_space", "tag_revision",
+    "PushError", "push_dataset", "push_model", "push_parts", "push_report", "push_scores", "push_space",
+    "tag_revision",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -123,8 +126,12 @@ def push_model(
     run: Run | None = None,
     revision: str | None = None,
     tag: str | None = None,
+    scores: Scores | None = None,
 ) -> str:
     """Push a folder that `save_pretrained` wrote (model and tokenizer) with its card, and return the commit.
+
+    With `scores` the card's metadata gets them as `model-index` and the repo as `.eval_results/<benchmark>.yaml`, as
+    `push_scores` would write them later; results of the weights that were there before go in any case.
 
     Raises:
         PushError: if the folder holds no safetensors, or holds pickles or what looks like a token; if the Hub cannot
@@ -135,15 +142,76 @@ def push_model(
     refuse_pickles(files, folder)
     if not any(matches(name, ("*.safetensors",)) for name in files):
         raise PushError(f"{folder} holds no *.safetensors, found: {', '.join(files) or 'nothing'}")
-    files["README.md"] = card.encode()
+    with explained(f"read the card for {repo_id}"):
+        files["README.md"] = (with_model_index(card, scores, repo_id) if scores else card).encode()
+    files |= eval_files(scores) if scores else {}
 
-    def is_old_weights(name: str) -> bool:  # folders (a trainer's checkpoints, an adapter) are not ours to delete
-        return "/" not in name and matches(name, WEIGHTS)
+    def is_stale(name: str) -> bool:  # other folders (a trainer's checkpoints, an adapter) are not ours to delete
+        return ("/" not in name and matches(name, WEIGHTS)) or name.startswith(f"{RESULTS_FOLDER}/")
 
-    commit = _push(repo_id, "model", files, run, is_old_weights, private=private, revision=revision)
+    commit = _push(repo_id, "model", files, run, is_stale, private=private, revision=revision)
     if tag is not None:
         tag_revision(repo_id, tag, commit, "model")
     return commit
+
+
+def push_scores(
+    repo_id: str,
+    results: Sequence[Result],
+    benchmark: str,
+    *,
+    task_id: Callable[[str, str, str, str], str] | None = None,
+    benchmark_revision: str | None = None,
+    source: str | None = None,
+    date: str | None = None,
+) -> str:
+    """Put scores on a model repo that exists: `model-index` of its card and `.eval_results/<benchmark>.yaml`.
+
+    It is one commit, or none where the repo says the same already. The card's text and the rest of its metadata,
+    results on other datasets among it, stay as they are, and so do weights and `run.json`. Results with a `system` are
+    of other models and not told. A student with instructions or another share of the data needs a repo of its own.
+
+    Args:
+        results: of this model, one per config and subset, with a value per seed.
+        benchmark: Hub id of the dataset, and `benchmark_revision` its commit.
+        task_id: `hub_tools.benchmarks.registration.task_id`, or another (config, subset, rule, split) → id in the
+            benchmark's `eval.yaml`; without it only the card is written.
+        source: URL of the repo that holds the scores of every seed.
+        date: ISO 8601, when it was measured. Not the time of the push, or each push would be a change.
+
+    Returns:
+        The commit that holds the scores: the new one, or the one that the repo was at.
+
+    Raises:
+        PushError: there is no such repo or it has no card; or as `push_model`.
+        ValueError: as `task_id` raises it.
+    """
+    scores = Scores(results, benchmark, task_id, benchmark_revision, source, date)
+    files = eval_files(scores)
+    api = HfApi()
+
+    def commit() -> str:
+        head = api.model_info(repo_id).sha
+        present = api.list_repo_files(repo_id, revision=head)
+        if "README.md" not in present:
+            raise PushError(f"model {repo_id} has no README.md to put scores into; push the model first")
+
+        def content(name: str) -> bytes:
+            return Path(hf_hub_download(repo_id, name, revision=head)).read_bytes() if name in present else b""
+
+        new = {
+            **files,
+            "README.md": with_model_index(content("README.md").decode("utf-8-sig"), scores, repo_id).encode(),
+        }
+        operations = [CommitOperationAdd(name, text) for name, text in new.items() if text != content(name)]
+        if not operations:
+            return head
+        refuse_tokens(new)
+        message = f"Scores on {benchmark}"
+        return api.create_commit(repo_id, operations, commit_message=message, parent_commit=head).oid
+
+    with explained(f"push scores of {repo_id}"):
+        return _retried(commit)
 
 
 def push_space(folder: Path, repo_id: str, *, private: bool = True, variables: Mapping[str, str] | None = None) -> str:
@@ -223,33 +291,40 @@ def _push(
         files[RUN_FILE] = run.to_json().encode()
     refuse_tokens(files)
     api = HfApi()
+    message = f"{run.stage}: {run.digest[:12]}" if run is not None else "Upload"
+
+    def commit() -> str:
+        head = api.repo_info(repo_id, repo_type=repo_type, revision=revision).sha
+        present = api.list_repo_files(repo_id, repo_type=repo_type, revision=head)
+        # A run.json that is not replaced would speak of other files than those beside it.
+        gone = [name for name in present if name not in files and (name == RUN_FILE or is_stale(name))]
+        operations = [CommitOperationAdd(name, source) for name, source in files.items()]
+        operations += [CommitOperationDelete(name) for name in gone]
+        return api.create_commit(
+            repo_id,
+            operations,
+            commit_message=message,
+            repo_type=repo_type,
+            revision=revision,
+            parent_commit=head,  # what is deleted was chosen from the files of this commit
+        ).oid
+
     with explained(f"push {repo_type} {repo_id}"):
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk)
         if revision is not None:
             api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
-        for attempt in range(1, ATTEMPTS + 1):
-            head = api.repo_info(repo_id, repo_type=repo_type, revision=revision).sha
-            present = api.list_repo_files(repo_id, repo_type=repo_type, revision=head)
-            # A run.json that is not replaced would speak of other files than those beside it.
-            gone = [name for name in present if name not in files and (name == RUN_FILE or is_stale(name))]
-            operations = [CommitOperationAdd(name, source) for name, source in files.items()]
-            operations += [CommitOperationDelete(name) for name in gone]
-            message = f"{run.stage}: {run.digest[:12]}" if run is not None else "Upload"
-            try:
-                commit = api.create_commit(
-                    repo_id,
-                    operations,
-                    commit_message=message,
-                    repo_type=repo_type,
-                    revision=revision,
-                    parent_commit=head,  # what is deleted was chosen from the files of this commit
-                )
-                return commit.oid
-            except HfHubHTTPError as error:
-                if error.response.status_code not in (409, 412) or attempt == ATTEMPTS:
-                    raise
-                # Someone else committed in between: look again at what is there.
-                time.sleep(random.uniform(0.1, 0.3) * 2**attempt)
+        return _retried(commit)
+
+
+def _retried(commit: Callable[[], str]) -> str:
+    """What `commit` returns, which looks anew at what is there each time that someone else committed in between."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return commit()
+        except HfHubHTTPError as error:
+            if error.response.status_code not in (409, 412) or attempt == ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0.1, 0.3) * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -1,5 +1,6 @@
 """Cards are rendered, validated by the Hub's own rules, and the code on them is run."""
 
+import json
 import re
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def corpus(**more):
 
 def snippet(card):
     [code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len([line for line in code.splitlines() if line]) <= 5, "five lines of code"
+    assert len([line for line in code.splitlines() if line]) <= 6, "six lines of code"
     return code
 
 
@@ -98,6 +99,30 @@ def test_results_are_means_over_seeds_by_both_rules(full):
     text = model_card(full)
     assert "| **this model** | tsa-rest14 | test_hard | all | 1,140 | 55.00 ± 7.07 | 45.00 ± 7.07 | 2 |" in text
     assert "| not distilled | tsa-rest14 | test_hard | all | 1,140 | 30.00 ± 0.00 | 20.00 ± 0.00 | 2 |" in text
+
+
+def test_a_student_of_quads_says_its_form_and_what_its_subsets_are():
+    results = [Result("acos-rest16", name, [0.5], [0.4], split="test") for name in ("all", "implicit_aspect")]
+    facts = ModelFacts("me/x", "X", task="acos", results=results, hyperparameters={"num_beams": 4}, benchmark="me/b")
+    text = model_card(facts)
+    assert "`category | polarity | target | opinion words ; …`" in text
+    assert "num_beams=4" in snippet(text)
+    assert "| **this model** | acos-rest16 | test | implicit_aspect | 50.00 | 40.00 | 1 |" in text
+    assert "*implicit_aspect*: sentences" in text
+    assert not re.search(r"\*(implicit|multiple|implicit_opinion)\*:", text)
+    [first, *_] = ModelCard(text).data.eval_results
+    assert (first.task_name, first.dataset_split) == ("aspect sentiment quadruple extraction", "test")
+
+
+def test_the_code_on_a_card_puts_the_sentence_into_the_students_instruction(repo_id, tmp_path):
+    lessons = [("Find opinions: The soup {was} hot. Now write:", "soup | neutral"), ("The soup {was} hot.", "wrong")]
+    folder = save_tiny_student(tmp_path, task="tsa", lessons=lessons)
+    config = json.loads((folder / "config.json").read_text())
+    config["fsa_instruction"] = "Find opinions: {sentence} Now write:"
+    (folder / "config.json").write_text(json.dumps(config))
+    facts = ModelFacts(repo_id, "S", task="tsa", has_instruction=True, example="The soup {was} hot.")
+    push_model(folder, repo_id, card=model_card(facts))
+    assert run_as_a_stranger(snippet(str(ModelCard.load(repo_id)))) == "soup | neutral"
 
 
 def test_a_single_seed_shows_no_spread():
@@ -243,7 +268,9 @@ def test_facts_that_cannot_be_are_refused():
         DatasetFacts("me/d", "poem", "D", {"a": {"train": 1}})
     with pytest.raises(ValueError, match="needs its configs"):
         DatasetFacts("me/d", "corpus", "D", {"a": {}})
-    with pytest.raises(ValueError, match="all, implicit, multiple, found 'Implicit'"):
+    with pytest.raises(
+        ValueError, match="all, implicit, implicit_aspect, implicit_opinion, multiple, found 'Implicit'"
+    ):
         Result("tsa-rest14", "Implicit", [0.5], [0.5])
     with pytest.raises(ValueError, match="found 2 and 1"):
         Result("tsa-rest14", "all", [0.5, 0.5], [0.5])

@@ -1,8 +1,5 @@
 """InstructABSA's input in our words: which examples it shows, and that every student can read it."""
 
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,10 +122,7 @@ def test_an_example_that_holds_the_place_holder_is_never_shown():
 
 
 @pytest.mark.parametrize("config", fsa.CONFIGS)
-def test_real_examples_hold_every_polarity_and_keep_the_input_moderate(config):
-    data = Path(os.environ.get("FSA_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
-    if not (data / "fsa_datasets").is_dir():
-        pytest.skip(f"needs the official files below {data}; set FSA_DATA")
+def test_real_examples_hold_every_polarity_and_keep_the_input_moderate(config, data):
     task = config[:3]
     splits = fsa.build(data, config)
     occurring = set().union(*(polarities_of(row["text"]) for row in splits["train"]))
