@@ -1,12 +1,13 @@
 """
-Turns the official files of the FSA benchmark into one Hub dataset.
+Turns the official files of the FSA benchmark, and the public quadruple sets, into one Hub dataset.
 
-Reads:  <data>/fsa_datasets/w_hard (laid out as the authors published it).
+Reads:  <data>/fsa_datasets/w_hard and <data>/quads (laid out as their authors published them).
 Writes: <namespace>/fsa-benchmark, a config per task and domain; splits train, validation, test, test_hard.
 
 accelerate launch recipes/build_benchmark.py recipes/configs/demo/build_benchmark.yaml
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,19 +15,23 @@ from accelerate import PartialState
 from datasets import Dataset
 
 from hub_tools.arguments import parse_arguments, run_stage
-from hub_tools.benchmarks import fsa
+from hub_tools.benchmarks import fsa, quads
+from hub_tools.benchmarks.card import CONFIGS, check_configs, counts, limits, origins, said_changes
+from hub_tools.benchmarks.registration import FILE, eval_yaml
+from hub_tools.corpus.leaks import cross_set_leaks
 from hub_tools.hub.cards import DatasetFacts, Source, dataset_card
 from hub_tools.hub.push import push_dataset
-from hub_tools.hub.runs import digest_files, find_finished_run, start_run
+from hub_tools.hub.runs import Run, digest_files, find_finished_run, start_run
 
 
 @dataclass
 class BuildBenchmark:
     namespace: str = field(metadata={"help": "user or organisation that owns the repo"})
-    data: str = field(metadata={"help": "folder that holds fsa_datasets/w_hard"})
+    data: str = field(metadata={"help": "folder that holds fsa_datasets/w_hard and quads"})
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "the official files state no licence: keep them private"})
-    configs: list[str] = field(default_factory=lambda: list(fsa.CONFIGS), metadata={"help": "which configs to build"})
+    configs: list[str] = field(default_factory=lambda: list(CONFIGS), metadata={"help": "which configs to build"})
+    quads: str = field(default="detokenised", metadata={"help": "form of the quads: `detokenised`, or `raw`"})
     origin: str = field(default="official", metadata={"help": "`official` files, or the `generated` sample"})
 
 
@@ -34,19 +39,50 @@ def main() -> None:
     arguments = parse_arguments(BuildBenchmark)
     if not PartialState().is_main_process:
         return
-    repo_id = f"{arguments.namespace}/fsa-benchmark"
-    files = Path(arguments.data) / "fsa_datasets"
-    run = start_run("build_benchmark", asdict(arguments), inputs={"fsa_datasets": digest_files(files)})
+    repo_id, data = f"{arguments.namespace}/fsa-benchmark", Path(arguments.data)
+    configs = at_hand(arguments.configs, data)
+    inputs = {name: digest_files(data / name) for name in dict.fromkeys(map(folder_of, configs))}
+    run = start_run("build_benchmark", {**asdict(arguments), "configs": configs}, inputs)
     if find_finished_run(repo_id, "dataset", run.digest):
         print(f"build_benchmark: {repo_id} holds this very benchmark; reused.")
         return
 
-    benchmark = {config: fsa.build(Path(arguments.data), config) for config in arguments.configs}
-    run = run.finish()
+    changes = {config: Counter() for config in configs}
+    benchmark = {config: build(data, config, arguments.quads, changes[config]) for config in configs}
+    facts = card(repo_id, benchmark, changes, arguments, run.finish())
     push_dataset(
-        to_datasets(benchmark), repo_id, card(repo_id, benchmark, arguments, run), private=arguments.private, run=run
+        to_datasets(benchmark),
+        repo_id,
+        dataset_card(facts),
+        private=arguments.private,
+        run=facts.run,
+        pictures={FILE: eval_yaml(facts.title, facts.summary, configs).encode()},
     )
     print(f"build_benchmark: pushed {repo_id}: {', '.join(benchmark)}.")
+
+
+def at_hand(configs: list[str], data: Path) -> list[str]:
+    """The configs to build: without the quads, which come from elsewhere, where there is no folder of them."""
+    check_configs(configs)
+    if (data / "quads").exists():
+        return configs
+    kept = [config for config in configs if config in fsa.CONFIGS]
+    left_out = [config for config in configs if config not in kept]
+    if kept and left_out:
+        print(f"build_benchmark: there is no folder {data / 'quads'}: without {', '.join(left_out)}.")
+    return kept or configs
+
+
+def folder_of(config: str) -> str:
+    """The folder below `data` that a config is read from."""
+    return "quads" if config in quads.CONFIGS else "fsa_datasets"
+
+
+def build(data: Path, config: str, form: str, changes: Counter) -> dict[str, list[dict]]:
+    """The rows of each split of a config."""
+    if config in quads.CONFIGS:
+        return quads.build(data, config, form, changes)
+    return fsa.build(data, config, changes)
 
 
 def to_datasets(benchmark: dict[str, dict[str, list[dict]]]) -> dict[str, dict[str, Dataset]]:
@@ -57,43 +93,38 @@ def to_datasets(benchmark: dict[str, dict[str, list[dict]]]) -> dict[str, dict[s
     }
 
 
-def card(repo_id: str, benchmark: dict, arguments: BuildBenchmark, run) -> str:
-    """The dataset card, with the counts of the paper's Table 2 as they come out of these files."""
+def card(
+    repo_id: str, benchmark: dict, changes: dict[str, Counter], arguments: BuildBenchmark, run: Run
+) -> DatasetFacts:
+    """What the card says: where the sets come from, and counts and leaks as they come out of these files."""
     generated = arguments.origin == "generated"
-    return dataset_card(
-        DatasetFacts(
-            repo_id=repo_id,
-            kind="benchmark",
-            title="FSA benchmark" + (" (generated sample)" if generated else ""),
-            summary=SAMPLE if generated else OFFICIAL,
-            configs={name: {split: len(rows) for split, rows in splits.items()} for name, splits in benchmark.items()},
-            sources=[SAMPLE_SOURCE] if generated else OFFICIAL_SOURCES,
-            counts=[
-                {"config": config, "split": split, **fsa.summary(rows)}
-                for config, splits in benchmark.items()
-                for split, rows in splits.items()
-            ],
-            run=run,
-            limits=SAMPLE_LIMITS if generated else OFFICIAL_LIMITS,
-        )
+    sentences = {
+        config: {split: [row["sentence"] for row in rows] for split, rows in splits.items()}
+        for config, splits in benchmark.items()
+    }
+    official = [
+        Source(origin.name, origin.licence, origin.url, f"{origin.note} ({', '.join(origin.configs)})")
+        for origin in origins(benchmark, arguments.quads)
+    ]
+    return DatasetFacts(
+        repo_id=repo_id,
+        kind="benchmark",
+        title="FSA benchmark" + (" (generated sample)" if generated else ""),
+        summary=SAMPLE if generated else OFFICIAL,
+        configs={name: {split: len(rows) for split, rows in splits.items()} for name, splits in benchmark.items()},
+        sources=[SAMPLE_SOURCE] if generated else official,
+        counts=counts(benchmark),
+        contamination=cross_set_leaks(sentences),
+        run=run,
+        limits=SAMPLE_LIMITS if generated else [*limits(benchmark, arguments.quads), *said_changes(changes)],
     )
 
 
 OFFICIAL = (
-    "Targeted (TSA) and aspect-level (ASA) sentiment analysis of restaurant and laptop reviews, as paper 1 "
-    "(arXiv 2412.18552, section 3) evaluates it: SemEval 2014 and 2016 with hard sentences added to the test sets."
+    "Targeted (TSA), aspect-level (ASA) and quadruple (ACOS, ASQP) sentiment analysis of restaurant and laptop "
+    "reviews, as paper 1 (arXiv 2412.18552, section 3 and Table 13) evaluates it: SemEval 2014 and 2016 with hard "
+    "sentences added to the test sets, and the public quadruple sets."
 )
-OFFICIAL_SOURCES = [
-    Source(
-        "SemEval-2014 Task 4 and SemEval-2016 Task 5", "not stated in the files", "https://aclanthology.org/S14-2004"
-    ),
-    Source("FSA-Distillation, `fsa_datasets/w_hard`", "none stated", "https://github.com/HITSZ-HLT/FSA-Distillation"),
-]
-OFFICIAL_LIMITS = [
-    "Train and validation are a random split of sentences, so reviews overlap between them.",
-    "A few test sentences also occur in train (Rest14 2, Rest16 7, Laptop16 3), and across the sets.",
-    "Opinion words are annotated in the test sets only; `implicit` is null elsewhere.",
-]
 SAMPLE = (
     "Sentences made by the seeded generator of FSA-Distill, in the form of the FSA benchmark (arXiv 2412.18552). They "
     "let the whole way run anywhere; scores on them say nothing about real reviews."

@@ -17,6 +17,7 @@ same. Opinions stand in the order of annotation, repeats included; the text says
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,15 +48,22 @@ SPLITS = {"train": "train", "validation": "dev", "test": "test"}
 FORMS = ("detokenised", "raw")
 POLARITIES = ("positive", "neutral", "negative")  # nobody annotated "conflict" here
 IMPLICIT = "NULL"
+# What is not as in the files, and what is wrong with them and stays
+EMPTY = "opinions annotated as no word, taken for implicit"
+RESPELT = "opinion words spelt as in their sentence"
+UNFOUND = "opinion words that are not in their sentence, left so"
 
 
-def build(data_dir: Path, config: str, form: str = "detokenised") -> dict[str, list[Row]]:
+def build(
+    data_dir: Path, config: str, form: str = "detokenised", changes: Counter[str] | None = None
+) -> dict[str, list[Row]]:
     """Read one config's files into its splits.
 
     Args:
         data_dir: the folder that holds `quads`.
         config: one of `CONFIGS`.
         form: one of `FORMS`.
+        changes: what is not as in the files is counted here.
 
     Raises:
         BenchmarkError: unknown config or form, or a file that is missing or broken.
@@ -68,12 +76,21 @@ def build(data_dir: Path, config: str, form: str = "detokenised") -> dict[str, l
     splits = {}
     for split, file in SPLITS.items():
         path = Path(data_dir) / "quads" / pattern.format(file)
-        splits[split] = build_rows(_READERS[path.suffix](path), source.task, path=path)
+        splits[split] = build_rows(_READERS[path.suffix](path), source.task, path, changes)
     return splits
 
 
-def build_rows(records: Iterable[Mapping[str, Any]], task: str, path: Path | str = "<records>") -> list[Row]:
+def build_rows(
+    records: Iterable[Mapping[str, Any]],
+    task: str,
+    path: Path | str = "<records>",
+    changes: Counter[str] | None = None,
+) -> list[Row]:
     """Turn one file's records into benchmark rows, in file order.
+
+    An opinion that was annotated as no word at all (one, in ACOS-Rest16's train) is implicit. Opinion words take the
+    spelling of their sentence where case and spacing alone differ; where more does they stay as they are (three, in
+    raw ASQP, where annotators put a sentence right).
 
     Args:
         records: `ID, sentence, quads[[target, opinion, category, polarity]]`, "NULL" where implicit, as in the
@@ -81,35 +98,34 @@ def build_rows(records: Iterable[Mapping[str, Any]], task: str, path: Path | str
             them, else a target is at its first occurrence that is a whole word, or else at its first.
         task: "acos" or "asqp"; both have the same text form.
         path: named in errors.
-
-    An opinion that was annotated as no word at all (one, in ACOS-Rest16's train) is implicit. Opinion words that are
-    not in their sentence stay as they are (two, in raw ASQP, where annotators corrected a sentence).
+        changes: what is not as in the records is counted here.
 
     Raises:
         BenchmarkError: a field that is missing or of the wrong kind, an unknown polarity, a target that is not in its
             sentence, or a repeated ID.
     """
-    rows, unfound = [], 0
+    rows: list[Row] = []
+    found: Counter[str] = Counter()
     for index, record in enumerate(records):
         line = record.get("line")
         at = f"{path}:{line}" if line else f"{path}: record {index} (ID {record.get('ID')!r})"
-        row = _row(record, task, at)
-        rows.append(row)
-        unfound += sum(word not in row["sentence"] for o in row["opinions"] for word in o["opinion_words"])
+        rows.append(_row(record, task, at, found))
     check_ids(rows, path)
-    if unfound:
-        logger.info("%s: the opinion words of %d quads are not in their sentences", path, unfound)
+    for what, cases in found.items():
+        logger.info("%s: %s: %d", path, what, cases)
+    if changes is not None:
+        changes.update(found)
     return rows
 
 
-def _row(record: Mapping[str, Any], task: str, at: str) -> Row:
+def _row(record: Mapping[str, Any], task: str, at: str, found: Counter[str]) -> Row:
     sentence = text_field(record, "sentence", at)
     quads = field(record, "quads", at)
     if not isinstance(quads, list) or not quads:
         raise BenchmarkError(f"{at}, quads: expected a non-empty array, found {show(quads)}")
     spans = record.get("spans", [None] * len(quads))
     opinions = [
-        _opinion(quad, span, sentence, f"{at}, quads[{i}]")
+        _opinion(quad, span, sentence, f"{at}, quads[{i}]", found)
         for i, (quad, span) in enumerate(zip(quads, spans, strict=True))
     ]
     try:
@@ -127,12 +143,11 @@ def _row(record: Mapping[str, Any], task: str, at: str) -> Row:
     }
 
 
-def _opinion(quad: Any, span: tuple[int, int] | None, sentence: str, at: str) -> Row:
+def _opinion(quad: Any, span: tuple[int, int] | None, sentence: str, at: str, found: Counter[str]) -> Row:
     if not isinstance(quad, Sequence) or len(quad) != 4 or not all(isinstance(part, str) for part in quad):
         raise BenchmarkError(f"{at}: expected four strings (target, opinion, category, polarity), found {show(quad)}")
     parts = dict(zip(("target", "opinion", "category", "polarity"), quad, strict=True))
     target = text_field(parts, "target", at)
-    words = parts["opinion"].strip() and text_field(parts, "opinion", at)
     if parts["polarity"] not in POLARITIES:
         raise BenchmarkError(f"{at}, polarity: found {show(parts['polarity'])}, allowed: {', '.join(POLARITIES)}")
     start = end = None
@@ -146,8 +161,23 @@ def _opinion(quad: Any, span: tuple[int, int] | None, sentence: str, at: str) ->
         "end": end,
         "category": text_field(parts, "category", at),
         "polarity": parts["polarity"],
-        "opinion_words": [] if words in ("", IMPLICIT) else [_as_written(words, sentence)],
+        "opinion_words": _opinion_words(parts, sentence, at, found),
     }
+
+
+def _opinion_words(parts: Mapping[str, str], sentence: str, at: str, found: Counter[str]) -> list[str]:
+    words = parts["opinion"]
+    if words == IMPLICIT:
+        return []
+    if not words.strip():
+        found[EMPTY] += 1
+        return []
+    words = text_field(parts, "opinion", at)
+    if words in sentence:
+        return [words]
+    written = _as_written(words, sentence)
+    found[UNFOUND if written is None else RESPELT] += 1
+    return [written or words]
 
 
 def _place(target: str, sentence: str, at: str) -> tuple[int, int]:
@@ -157,20 +187,18 @@ def _place(target: str, sentence: str, at: str) -> tuple[int, int]:
     return found["start"], found["end"]
 
 
-def _as_written(words: str, sentence: str) -> str:
-    """The words as they stand in the sentence, where they differ from it in case and spacing only.
+def _as_written(words: str, sentence: str) -> str | None:
+    """The words as they stand in the sentence, whatever their case and spacing; None if they do not.
 
     >>> _as_written("can't be beat", "The price ca n't BE beat !")
     "ca n't BE beat"
     """
-    if words in sentence:
-        return words
     places = [i for i, char in enumerate(sentence) if not char.isspace()]
     squeezed = "".join(sentence[i].lower() for i in places)
     wanted = "".join(words.lower().split())
     start = squeezed.find(wanted)
     if start < 0 or len(squeezed) != len(places):  # lower case of another length: no way back
-        return words
+        return None
     return sentence[places[start] : places[start + len(wanted) - 1] + 1]
 
 
