@@ -22,11 +22,11 @@ An *item* is one opinion of a text, a tuple of the task's fields. Counts are sum
 - **partial** (ours): strict, with credit between 0 and 1 for what is nearly right; see `credit`.
 
 How their texts are restated in our form. InstructABSA writes "noaspectterm:none" where a sentence has no opinion, and
-counts it like any other item: our empty text stands for it, in predictions as in the gold. (A prediction that is
-"|", nothing on either side of the bar, does what an empty output does there: it is part of every gold item.) More
-than two fields are joined by ":" too; the repository's own branch for triplets reads the predicted polarity from the
-gold, which is not restated. ABSA-QUAD reads sentences such as "food quality is great because …"; the same is done with
-items at "|". Neither checks a polarity or looks into the sentence. Neither defines a score of no sentences at all.
+counts it like any other item: our empty text stands for it, in predictions as in the gold. (To see what an output of
+no text at all does there, predict "|", an item of empty fields: it is part of every gold item.) More than two fields
+are joined by ":" too; the repository's own branch for triplets reads the predicted polarity from the gold, which is
+not restated. ABSA-QUAD reads sentences such as "food quality is great because …"; the same is done with items at "|".
+Neither checks a polarity or looks into the sentence. Neither defines a score of no sentences at all.
 
 Standard library and `hub_tools.opinions` only: a copy of this file travels with the metric.
 """
@@ -158,8 +158,8 @@ def _instructabsa(prediction: str, reference: str, sentence: str, task: str) -> 
 
 def _colon_items(text: str) -> list[str]:
     """A text's items as InstructABSA has them."""
-    items = [item for item in text.split(";") if item.strip()]
-    joined = ", ".join(":".join(part.strip() for part in item.split("|")) for item in items)
+    items = [[part.strip() for part in item.split("|")] for item in text.split(";") if item.strip()]
+    joined = ", ".join(":".join(parts) if any(parts) else "" for parts in items)
     return (joined if items else "noaspectterm:none").split(", ")
 
 

@@ -1,27 +1,23 @@
-"""Precision, recall and F1 of opinion texts by two rules: the paper's and a strict one.
+"""Precision, recall and F1 of opinion texts: by the paper's rule and a strict one, and by others on request.
 
     >>> score_texts(["food | positive"], ["food | positive ; staff | negative"], ["Good food, rude staff."])["f1"]
     0.6666666666666666
 
-Both rules read predictions and references with `hub_tools.opinions.parse` and count over all sentences together.
+All rules are those of `hub_tools.evaluation.rules`, which says what each counts. The paper's (`precision, recall, f1`)
+and the strict one (`strict_…`) are always there, counted together in one pass over the texts; `rules` adds others.
 
-- **Paper** (`precision, recall, f1`; arXiv 2412.18552, as its reference code computes it): what cannot be read, or is
-  not in the sentence, is dropped before counting. A predicted pair is right if the sentence's references hold it, a
-  reference pair is found if the predictions hold it; repeats count each time on either side.
-- **Strict** (`strict_…`): a sentence's pairs are sets, so a repeat neither helps nor hurts; and every malformed item
-  and every invented target is a false positive.
+Under all, precision is 1 where nothing was predicted, recall is 1 where there is nothing to find, and F1 is 0 where
+both are 0. So an empty subset scores 1 by definition and means nothing: `n_implicit` and its like tell.
 
-Under both, precision is 1 where nothing was predicted, recall is 1 where there is nothing to find, and F1 is 0 where
-both are 0. So an empty subset scores 1 by definition and means nothing: `n_implicit` and `n_multiple` tell.
-
-Standard library and `hub_tools.opinions` only: a copy of this file travels with the metric.
+Standard library, `hub_tools.opinions` and its neighbour `rules` only: copies of these files travel with the metric.
 """
 
 from collections.abc import Iterable, Sequence
 from itertools import compress, repeat
 from typing import NamedTuple
 
-from hub_tools.opinions import check_task, parse
+from hub_tools.evaluation.rules import Counts, check_rule, f1_of, sentence_counts
+from hub_tools.opinions import IMPLICIT, check_task, fields_of, parse
 
 
 CHUNK = 1000  # sentences counted at a time
@@ -48,42 +44,61 @@ def score_texts(
     implicit: Sequence[bool] | None = None,
     multiple: Sequence[bool] | None = None,
     task: str = "tsa",
+    rules: Sequence[str] = (),
 ) -> dict[str, float | int]:
-    """Score predicted texts against reference texts, overall and on the two subsets of paper 1.
+    """Score predicted texts against reference texts, overall and on subsets.
 
     Args:
         predictions, references: texts as `hub_tools.opinions.serialize` writes them, one per sentence.
         sentences: the sentences themselves, which decide whether a target is invented.
-        implicit, multiple: whether each sentence belongs to the subset; `None`, or all `None`, where that is unknown,
-            and then the subset's keys are absent.
-        task: one of `hub_tools.opinions.TASKS`.
+        implicit, multiple: whether each sentence belongs to the subset of paper 1; `None`, or all `None`, where that
+            is unknown, and then the subset's keys are absent.
+        task: what `hub_tools.opinions.fields_of` reads: one of `TASKS`, or fields.
+        rules: further ones of `hub_tools.evaluation.rules.RULES`; "paper" and "strict" may stand there too.
 
     Returns:
-        Fractions in [0, 1]: `precision, recall, f1` and `strict_precision, strict_recall, strict_f1`, and the same
-        with `implicit_` and `multiple_` before them, over all pairs of the subset's sentences. Counts over all
-        sentences: `n_sentences, n_gold, n_predicted` (well-formed pairs, repeats included), `n_malformed, n_invented,
-        n_repeated` (predicted pairs beyond a pair's first in its sentence), and the subsets' sizes in sentences,
-        `n_implicit, n_multiple`.
+        Fractions in [0, 1]: `precision, recall, f1` and `strict_precision, strict_recall, strict_f1`, and for each
+        further rule `partial_precision …` or its like ("absa-quad" as `absa_quad_…`; this one and "instructabsa" may
+        exceed 1). The same with `implicit_` and `multiple_` before them, over all items of the subset's sentences;
+        for "acos" and "asqp" also with `implicit_aspect_` and `implicit_opinion_`, over the sentences with a gold
+        quad whose target, or whose opinion words, are implicit. Counts over all sentences: `n_sentences, n_gold,
+        n_predicted` (well-formed items, repeats included), `n_malformed, n_invented, n_repeated` (predicted items
+        beyond an item's first in its sentence), and the subsets' sizes in sentences, `n_implicit …`.
 
     Raises:
-        ValueError: unknown task, unequal lengths, or a flag that is known for some sentences only.
+        ValueError: unknown task or rule, unequal lengths, or a flag that is known for some sentences only.
         TypeError: an entry that is not a string, or a flag that is not a boolean.
     """
     check_task(task)
+    further = further_rules(rules)
     columns = check_columns(predictions, references, sentences, implicit, multiple)
-    total, subsets = _totals(columns, task)
-    scores: dict[str, float | int] = _rules(total)
-    for name, (size, subset) in subsets.items():
-        scores |= {f"{name}_{key}": value for key, value in _rules(subset).items()}
-        scores[f"n_{name}"] = size
+    total, subsets = _totals(columns, task, further)
+    scores: dict[str, float | int] = _scores(total)
+    for name, subset in subsets.items():
+        scores |= {f"{name}_{key}": value for key, value in _scores(subset).items()}
+        scores[f"n_{name}"] = subset.sentences
     return scores | {
         "n_sentences": len(columns["sentences"]),
-        "n_gold": total.gold,
-        "n_predicted": total.predicted,
-        "n_malformed": total.malformed,
-        "n_invented": total.invented,
-        "n_repeated": total.predicted - total.distinct_predicted,
+        "n_gold": total.tally.gold,
+        "n_predicted": total.tally.predicted,
+        "n_malformed": total.tally.malformed,
+        "n_invented": total.tally.invented,
+        "n_repeated": total.tally.predicted - total.tally.distinct_predicted,
     }
+
+
+def further_rules(rules: Sequence[str]) -> tuple[str, ...]:
+    """The rules beyond those that are always there, each once, in the order given.
+
+    Raises:
+        ValueError: an unknown rule.
+        TypeError: one text instead of a list.
+    """
+    if isinstance(rules, str):
+        raise TypeError(f"rules must be a list of rules, found one text, {rules!r}")
+    for rule in rules:
+        check_rule(rule)
+    return tuple(rule for rule in dict.fromkeys(rules) if rule not in ("paper", "strict"))
 
 
 def check_columns(
@@ -104,21 +119,57 @@ def check_columns(
     return columns
 
 
-def _totals(columns: dict[str, list | None], task: str) -> tuple[Tally, dict[str, tuple[int, Tally]]]:
-    """The sum over all sentences and, for each subset that is known, its size and sum.
+class _Total:
+    """What the sentences of a subset add up to."""
+
+    def __init__(self, further: Sequence[str]) -> None:
+        self.sentences = 0
+        self.tally = Tally()
+        self.counts = {rule: Counts(0, 0, 0, 0) for rule in further}
+
+    def add(self, tallies: Sequence[tuple[int, ...]], counts: dict[str, Sequence[Counts]]) -> None:
+        self.sentences += len(tallies)
+        self.tally = Tally(*_sum([self.tally, *tallies]))
+        for rule, added in counts.items():
+            self.counts[rule] = Counts(*_sum([self.counts[rule], *added]))
+
+
+def _totals(columns: dict[str, list | None], task: str, further: Sequence[str]) -> tuple[_Total, dict[str, _Total]]:
+    """The total over all sentences and over each subset that is known.
 
     In chunks, so that a million sentences need no million tuples at a time, which would cost more time than memory.
     """
-    total = Tally()
-    subsets = {name: (0, Tally()) for name in ("implicit", "multiple") if columns[name] is not None}
+    known = [name for name in ("implicit", "multiple") if columns[name] is not None]
+    total = _Total(further)
+    subsets = {name: _Total(further) for name in (*known, *_IMPLICIT_FIELDS.get(task, {}))}
     for start in range(0, len(columns["sentences"]), CHUNK):
         chunk = {name: column[start : start + CHUNK] for name, column in columns.items() if column is not None}
-        tallies = list(map(_tally, chunk["predictions"], chunk["references"], chunk["sentences"], repeat(task)))
-        total = _sum([total, *tallies])
-        for name, (size, subset) in subsets.items():
-            chosen = list(compress(tallies, chunk[name]))
-            subsets[name] = size + len(chosen), _sum([subset, *chosen])
+        texts = chunk["predictions"], chunk["references"], chunk["sentences"]
+        tallies = list(map(_tally, *texts, repeat(task)))
+        counts = {rule: sentence_counts(*texts, task, rule) for rule in further}
+        total.add(tallies, counts)
+        chunk |= _implicit_flags(*texts[1:], task)
+        for name, subset in subsets.items():
+            subset.add(
+                list(compress(tallies, chunk[name])),
+                {rule: list(compress(column, chunk[name])) for rule, column in counts.items()},
+            )
     return total, subsets
+
+
+# The subsets that are read off the references themselves: where the field is "none" in some gold item.
+_QUAD_SUBSETS = {"implicit_aspect": "target", "implicit_opinion": "opinion"}
+_IMPLICIT_FIELDS = {"acos": _QUAD_SUBSETS, "asqp": _QUAD_SUBSETS}
+
+
+def _implicit_flags(references: Sequence[str], sentences: Sequence[str], task: str) -> dict[str, list[bool]]:
+    """Which sentences belong to the subsets of `_IMPLICIT_FIELDS`."""
+    wanted = _IMPLICIT_FIELDS.get(task)
+    if not wanted:
+        return {}
+    gold = [parse(reference, task, sentence).pairs for reference, sentence in zip(references, sentences, strict=True)]
+    places = {name: fields_of(task).index(field) for name, field in wanted.items()}
+    return {name: [any(item[i] == IMPLICIT for item in items) for items in gold] for name, i in places.items()}
 
 
 def _tally(prediction: str, reference: str, sentence: str, task: str) -> tuple[int, ...]:
@@ -142,24 +193,24 @@ def _tally(prediction: str, reference: str, sentence: str, task: str) -> tuple[i
     return len(gold), found, n_predicted, predicted_right, *n_distinct, malformed, invented
 
 
-def _sum(tallies: Sequence[tuple[int, ...]]) -> Tally:
-    return Tally(*map(sum, zip(*tallies, strict=True)))
+def _sum(rows: Sequence[Sequence[float]]) -> list[float]:
+    return list(map(sum, zip(*rows, strict=True)))
 
 
-def _rules(total: Tally) -> dict[str, float]:
-    strict_predicted = total.distinct_predicted + total.malformed + total.invented
-    paper = _f1(total.predicted_right, total.predicted, total.gold_found, total.gold)
-    strict = _f1(total.distinct_right, strict_predicted, total.distinct_right, total.distinct_gold)
+def _scores(total: _Total) -> dict[str, float]:
+    """Precision, recall and F1 by each rule."""
+    tally = total.tally
+    strict_predicted = tally.distinct_predicted + tally.malformed + tally.invented
+    by_prefix = {
+        "": (tally.predicted_right, tally.predicted, tally.gold_found, tally.gold),
+        "strict_": (tally.distinct_right, strict_predicted, tally.distinct_right, tally.distinct_gold),
+    } | {f"{rule.replace('-', '_')}_": counts for rule, counts in total.counts.items()}
     names = ("precision", "recall", "f1")
-    return dict(zip(names, paper, strict=True)) | {f"strict_{n}": v for n, v in zip(names, strict, strict=True)}
-
-
-def _f1(right: int, predicted: int, found: int, gold: int) -> tuple[float, float, float]:
-    # The same operations in the same order as the reference's, so that the floats are the same to the last bit.
-    precision = right / predicted if predicted else 1.0
-    recall = found / gold if gold else 1.0
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return precision, recall, f1
+    return {
+        f"{prefix}{name}": value
+        for prefix, counts in by_prefix.items()
+        for name, value in zip(names, f1_of(counts), strict=True)
+    }
 
 
 def _texts(name: str, column: Iterable[str]) -> list[str]:

@@ -25,7 +25,8 @@ SIBLING_PREFIX = {"metrics": ".", "spaces": ""}
 _IMPORT = re.compile(r"^from hub_tools\.(?:\w+\.)*(\w+) import\b", re.MULTILINE)
 _LEFT_OVER = re.compile(r"^\s*(?:from|import) +hub_tools\b.*", re.MULTILINE)
 _HEADER = "# Copy of "
-# Turned imports of a Space look like a library's and would have to move up among them; the copy keeps their place.
+# Turned imports of a Space look like a library's and would have to move up among them, and those of a metric may come
+# in another order than their originals; the copy keeps their place.
 _UNSORTED = "  # ruff: noqa: I001"
 
 
@@ -71,7 +72,8 @@ def render(copy: Copy, root: Path = ROOT, copies: Sequence[Copy] = COPIES) -> st
     if left_over := _LEFT_OVER.search(text):
         line = left_over[0].strip()
         raise CopyError(f"{copy.source}: {line!r} cannot be turned to a copy in {folder}; add one to COPIES")
-    remark = _UNSORTED if text != original and not prefix else ""
+    turned = re.findall(r"^from \.(\w+) import\b", text, re.MULTILINE)
+    remark = _UNSORTED if turned != sorted(turned) or (text != original and not prefix) else ""
     return f"{_HEADER}{copy.source}, made by `make copies`; edit the original{remark}\n{text}"
 
 
