@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hub_tools.arguments import parse_arguments, run_stage
-from hub_tools.evaluation.figures import draw_scores
-from hub_tools.evaluation.tables import markdown, summarise, table
+from hub_tools.evaluation.score_figures import draw_scores
+from hub_tools.evaluation.tables import summarise, table
+from hub_tools.evaluation.typesetting import markdown
 from hub_tools.hub.push import push_report
 from hub_tools.hub.runs import resolve_input
 

@@ -1,0 +1,139 @@
+"""What of the differences in a report is more than chance: tables and sentences from `statistics`, for all models."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from hub_tools.evaluation.paper_tables import config_name
+from hub_tools.evaluation.results import headline_split, subsets_of, task_of
+from hub_tools.evaluation.statistics import (
+    Comparison,
+    StatisticsError,
+    compare,
+    holm,
+    members,
+    score_interval,
+    score_runs,
+)
+from hub_tools.evaluation.tables import SUBSET_NAMES
+from hub_tools.evaluation.typesetting import Block, Cell, Table, Value
+
+
+LEVEL = 0.05
+
+
+def compare_all(predictions: Sequence[Mapping], baseline: str, n: int = 10_000) -> tuple[list[Comparison], list[str]]:
+    """
+    The baseline against each other model, on every config and subset that both were run on, by the paper's rule.
+
+    All tests together are one family for Holm's correction: a report with four models has four times the chances to
+    be lucky. Models that cannot be compared (runs that lack sentences, two models under one label) are named in the
+    second part, with the reason.
+
+    Args:
+        predictions: as `tables.complete` gives them; only those of models trained on all sentences are used.
+        n: resamples; 10,000 of 1,000 sentences and three seeds take about a second a test.
+    """
+    whole = [row for row in predictions if row["train_share"] == 1]
+    found, problems = [], []
+    for model in dict.fromkeys(row["model"] for row in whole if row["model"] != baseline):
+        try:
+            found += compare(whole, baseline, model, n=n)
+        except StatisticsError as error:
+            problems.append(f"{model} is not compared with {baseline}: {error}.")
+    adjusted = holm([comparison.p for comparison in found])
+    return [comparison._replace(p_holm=p) for comparison, p in zip(found, adjusted, strict=True)], problems
+
+
+def score_intervals(predictions: Sequence[Mapping], n: int = 2_000) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """
+    (model, config, subset) → bounds of the 95 % interval of F1 over sentences and seeds, in percent; for pictures.
+
+    A config that the runs of some model do not cover is left out.
+    """
+    runs: dict[str, dict[str, list[Mapping]]] = {}
+    for row in predictions:
+        if row["train_share"] == 1:
+            runs.setdefault(row["config"], {}).setdefault(row["model"], []).append(row)
+    found = {}
+    for config, of_config in runs.items():
+        try:
+            scored = score_runs(config, of_config, task_of(config), "paper")
+        except StatisticsError:
+            continue  # `compare_all` names it
+        for subset in subsets_of(config):
+            chosen = members(scored.rows, task_of(config), subset, headline_split(config))
+            for model, counts in scored.counts.items() if chosen is not None and len(chosen) else ():
+                interval = score_interval(counts[:, chosen], n=n)
+                found[model, config, subset] = (100 * interval.low, 100 * interval.high)
+    return found
+
+
+def significance_table(comparisons: Sequence[Comparison]) -> Table:
+    """Difference, interval and p per config and subset, a block per model; in points of F1."""
+    columns = [
+        ("", "Config"), ("", "Subset"), ("", "Sentences"), ("", "Difference"), ("95 % interval", "from"),
+        ("95 % interval", "to"), ("", "p"), ("", "p, Holm"), ("", "Verdict"),
+    ]  # fmt: skip
+    blocks: dict[tuple[str, str, int, int], list[list[Cell]]] = {}
+    for found in comparisons:
+        key = (found.model, found.baseline, found.seeds_model, found.seeds_baseline)
+        points = [_points(value, True) for value in (found.difference, found.low, found.high)]
+        blocks.setdefault(key, []).append(
+            [*_place(found), *points, _p(found.p), _p(found.p_holm), verdict(found)]
+        )  # fmt: skip
+    seeds = "{} less {} (seeds: {} and {})"
+    return Table(
+        "significance",
+        f"Differences of F1, paper rule, in points: {len(comparisons)} tests, one family for Holm's correction",
+        columns,
+        [Block(seeds.format(*key), lines) for key, lines in blocks.items()],
+        "Intervals and p-values are over sentences and seeds together: paired resampling of sentences, with the "
+        "seeds' noise. Of one seed each, they hold for these two trained models and not for the methods.",
+        text_columns=2,
+    )
+
+
+def noise_table(comparisons: Sequence[Comparison]) -> Table:
+    """What each subset can show: the difference below which all is noise, and the one that is found 4 times in 5."""
+    worst: dict[tuple[str, str], Comparison] = {}
+    for found in comparisons:
+        if found.n_sentences:
+            known = worst.setdefault((found.config, found.subset), found)
+            worst[found.config, found.subset] = max(known, found, key=lambda one: one.smallest_difference)
+    lines: list[list[Cell]] = [
+        [*_place(found), _points(found.noise_bound), _points(found.smallest_difference)] for found in worst.values()
+    ]
+    columns = [("", "Config"), ("", "Subset"), ("", "Sentences"), ("", "Noise below"), ("", "Found 4 times in 5")]
+    title = "What a subset can show, in points of F1 with this many sentences and seeds"
+    return Table("noise", title, columns, [Block("", lines)], "Of several models, the noisiest.", text_columns=2)
+
+
+def noise_sentences(comparisons: Sequence[Comparison], at_most: int = 3) -> list[str]:
+    """The subsets that can show least, in words."""
+    lines = [line for block in noise_table(comparisons).blocks for line in block.lines if line[3] is not None]
+    lines.sort(key=lambda line: -line[3].mean)
+    return [
+        f"{subset} on {config} has {sentences} sentences: differences below {noise.mean:.1f} points are noise."
+        for config, subset, sentences, noise, _ in lines[:at_most]
+    ]
+
+
+def verdict(found: Comparison) -> str:
+    """`better`, `worse` or `open` at the level of 5 % after Holm's correction; "–" where there is nothing."""
+    if math.isnan(found.p_holm):
+        return "–"
+    if found.p_holm >= LEVEL:
+        return "open"
+    return "better" if found.difference > 0 else "worse"
+
+
+def _place(found: Comparison) -> list[Cell]:
+    return [config_name(found.config), SUBSET_NAMES[found.subset], f"{found.n_sentences:,}"]
+
+
+def _points(value: float, signed: bool = False) -> Value | None:
+    return None if math.isnan(value) else Value(100 * value, signed=signed)
+
+
+def _p(value: float) -> str | None:
+    return None if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
