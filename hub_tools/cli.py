@@ -3,6 +3,8 @@
 
 fsa extract reviews.csv --student me/t5-sentiment-tsa-rest14 -o opinions.csv
 fsa score predictions.jsonl gold.jsonl --task tsa
+fsa browse predictions.jsonl gold.jsonl --task tsa -o errors.html
+fsa errors sample predictions.jsonl gold.jsonl --task tsa -o sheet.csv | table sheet.csv
 fsa plan recipes/configs/demo/label_reviews.yaml --n 50000
 fsa hub serve | run -- COMMAND | env
 """
@@ -11,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from hub_tools.commands import extract, plan, score
+from hub_tools.commands import browse, errors, extract, plan, score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         prog="fsa", description="Fine-grained sentiment analysis with distilled students."
     )
     commands = result.add_subparsers(dest="command", required=True)
-    for command in (extract, score, plan):
+    for command in (extract, score, browse, errors, plan):
         command.add(commands)
     commands.add_parser("hub", help="a Hub on this machine: serve | run -- COMMAND | env")
     return result

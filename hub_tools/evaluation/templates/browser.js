@@ -9,7 +9,7 @@ const TONES = { right: "right", wrong_polarity: "near", wrong_boundary: "near", 
   wrong_category: "near", partly_right: "near" };
 const FIRST = { q: "", kind: "", polarity: "", category: "", subset: "", hard: "", show: "", compare: "", who: "",
   model: "", seed: "", cell: "", id: "", page: "1" };
-const LABELS = { q: "text", kind: "error", polarity: "polarity", category: "category", subset: "subset",
+const LABELS = { q: "text", kind: "finding", polarity: "polarity", category: "category", subset: "subset",
   hard: "sentences", show: "show", compare: "systems", who: "errors of", model: "model", seed: "seed",
   cell: "polarities", id: "sentence" };
 const SHOW = { wrong: "with errors", right: "all right" };
@@ -144,7 +144,7 @@ function syncControls() {
     control.classList.toggle("set", state[name] !== "");
   }
   const told = Object.keys(LABELS).filter((name) => state[name]);
-  const said = (name) => ({ kind: data.kinds[state.kind]?.label || { context: "may need context", error: "any" }[state.kind],
+  const said = (name) => ({ kind: data.kinds[state.kind]?.label || { context: "may need context", error: "any error" }[state.kind],
     show: SHOW[state.show], compare: COMPARE[state.compare], who: data.names[Number(state.who)],
     cell: state.cell.replace(">", " → ") }[name] || state[name]);
   byId("active").replaceChildren(...told.map((name) => make("button", { type: "button", "data-key": `active-${name}`,
@@ -169,7 +169,7 @@ function drawScores(rows) {
     line("right", (right) => number(right)),
     line("predicted", (_, predicted) => number(predicted)),
     line("gold", (_right, _predicted, gold) => number(gold)),
-    line(`${data.unit} all right`, (_right, _predicted, _gold, system) => number(rows.filter((row) => row.systems[system].right).length)));
+    line("all right", (_right, _predicted, _gold, system) => number(rows.filter((row) => row.systems[system].right).length)));
   const names = systems.map((system) => make("p", { class: "quiet" }, make("b", {}, "AB"[system]), ` ${data.names[system]}`));
   byId("scores").replaceChildren(make("h2", {}, "Strict scores"), make("p", { class: "quiet" }, `of the ${data.unit} shown`),
     ...(two ? names : []), make("table", { class: "scores" }, two ? head : null, body));
@@ -197,12 +197,13 @@ function drawKinds(rows) {
     });
     return make("button", { type: "button", class: `kind ${tone}`, title: meaning, "data-key": `kind-${kind}`,
       "aria-pressed": String(state.kind === kind), onclick: () => toggle("kind", kind) },
-      make("span", {}, label), make("span", { class: `tracks ${two ? "two" : ""}`, "aria-hidden": "true" }, tracks),
+      make("span", {}, label), make("span", { class: "tracks", "aria-hidden": "true" }, tracks),
       make("span", { class: "count" }, counts[kind].map(number).join(" / ")));
   };
   const bars = wrong.map((kind) => line(kind, data.kinds[kind].label, data.kinds[kind].meaning, TONES[kind] || "far"));
   if (counts.context) bars.push(line("context", "may need context", data.context, "aside"));
   const none = bars.length ? [] : [make("p", { class: "quiet" }, "No errors here.")];
+  byId("kinds").classList.toggle("two", two);
   byId("kinds").replaceChildren(make("h2", { id: "kinds-title" }, two ? "Errors, A / B" : "Errors"), ...bars, ...none);
 }
 
