@@ -8,44 +8,63 @@ class ScoringFileError(ValueError):
     """A predictions or gold file that cannot be scored; the message names file and line."""
 
 
-def read_scored(predictions: Path, gold: Path) -> dict[str, list | None]:
+def read_scored(predictions: Path, gold: Path | None = None) -> dict[str, list | None]:
     """
-    Reads two JSON-lines files into the arguments of `score_texts`, one entry per gold line, in gold's order.
+    Reads predictions and gold into the arguments of `score_texts`, and `ids`: an entry per gold line, in gold's order.
 
     Gold lines hold `sentence` and `reference` (or `text`, as in fsa-benchmark), and may hold `id, implicit, multiple`;
     prediction lines hold `prediction`, and `id` if gold does. With ids (texts or whole numbers; 7 is the same as "7")
-    the files are joined by them, otherwise line by line.
+    the files are joined by them, otherwise line by line, and `ids` are gold's line numbers. Without `gold`, one file
+    holds both on each line, as the prediction rows of fine-tuning runs do: one run's rows at a time.
 
     Raises:
         ScoringFileError: a file is absent or not JSON lines; a field is missing; ids are repeated, missing on one
             side only, or do not match; without ids, the files differ in length; a subset is marked on some lines only.
     """
-    wanted, given = read_lines(gold), read_lines(predictions)
-    identified = "id" in wanted[0][1]
-    if identified:
-        answers = by_id(predictions, given)
-        order = by_id(gold, wanted)
-        missing = [id_ for id_ in order if id_ not in answers]
-        extra = [id_ for id_ in answers if id_ not in order]
-        if missing or extra:
+    given = read_lines(predictions)
+    if gold is None:
+        gold, wanted = predictions, given
+        if not {"sentence", "reference", "text"} & set(wanted[0][1]):
             raise ScoringFileError(
-                f"{predictions}: {len(missing)} ids of {gold} have no prediction (e.g. {missing[:3]}), and "
-                f"{len(extra)} ids are not in it (e.g. {extra[:3]}). "
-                "Every sentence needs one prediction; '' says 'no opinion'."
+                f"{predictions}: holds no gold (fields: {', '.join(wanted[0][1])}). Give a gold file too, or write "
+                "`sentence` and `reference` on each line."
             )
-        given = [answers[id_] for id_ in order]
-    elif len(given) != len(wanted):
-        raise ScoringFileError(
-            f"{predictions} has {len(given)} lines, {gold} has {len(wanted)}; without `id` they are joined by line."
-        )
+        ids = list(by_id(gold, wanted)) if "id" in wanted[0][1] else None
+    else:
+        wanted = read_lines(gold)
+        ids = list(by_id(gold, wanted)) if "id" in wanted[0][1] else None
+        given = _joined(predictions, given, gold, len(wanted), ids)
     reference = "reference" if "reference" in wanted[0][1] else "text"
     return {
+        "ids": ids or [str(line) for line, _ in wanted],
         "predictions": [value(predictions, line, row, "prediction") for line, row in given],
         "references": [value(gold, line, row, reference) for line, row in wanted],
         "sentences": [value(gold, line, row, "sentence") for line, row in wanted],
         "implicit": flags(gold, wanted, "implicit"),
         "multiple": flags(gold, wanted, "multiple"),
     }
+
+
+def _joined(
+    predictions: Path, given: list[tuple[int, dict]], gold: Path, n_gold: int, ids: list[str] | None
+) -> list[tuple[int, dict]]:
+    """The prediction lines in gold's order."""
+    if ids is None:
+        if len(given) != n_gold:
+            raise ScoringFileError(
+                f"{predictions} has {len(given)} lines, {gold} has {n_gold}; without `id` they are joined by line."
+            )
+        return given
+    answers, known = by_id(predictions, given), set(ids)
+    missing = [id_ for id_ in ids if id_ not in answers]
+    extra = [id_ for id_ in answers if id_ not in known]
+    if missing or extra:
+        raise ScoringFileError(
+            f"{predictions}: {len(missing)} ids of {gold} have no prediction (e.g. {missing[:3]}), and "
+            f"{len(extra)} ids are not in it (e.g. {extra[:3]}). "
+            "Every sentence needs one prediction; '' says 'no opinion'."
+        )
+    return [answers[id_] for id_ in ids]
 
 
 def read_lines(path: Path) -> list[tuple[int, dict]]:
@@ -76,7 +95,9 @@ def by_id(path: Path, rows: list[tuple[int, dict]]) -> dict[str, tuple[int, dict
         number = row.get("id")
         id_ = str(number) if type(number) is int else value(path, line, row, "id")
         if id_ in found:
-            raise ScoringFileError(f"{path}:{line}: id {id_!r} occurs before, at line {found[id_][0]}.")
+            raise ScoringFileError(
+                f"{path}:{line}: id {id_!r} occurs before, at line {found[id_][0]}; of several runs, give one's rows."
+            )
         found[id_] = (line, row)
     return found
 

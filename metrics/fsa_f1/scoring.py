@@ -149,7 +149,7 @@ def _totals(columns: dict[str, list | None], task: str, further: Sequence[str]) 
         tallies = list(map(_tally, *texts, repeat(task)))
         counts = {rule: sentence_counts(*texts, task, rule) for rule in further}
         total.add(tallies, counts)
-        chunk |= _implicit_flags(*texts[1:], task)
+        chunk |= implicit_flags(*texts[1:], task)
         for name, subset in subsets.items():
             subset.add(
                 list(compress(tallies, chunk[name])),
@@ -163,8 +163,8 @@ _QUAD_SUBSETS = {"implicit_aspect": "target", "implicit_opinion": "opinion"}
 _IMPLICIT_FIELDS = {"acos": _QUAD_SUBSETS, "asqp": _QUAD_SUBSETS}
 
 
-def _implicit_flags(references: Sequence[str], sentences: Sequence[str], task: str) -> dict[str, list[bool]]:
-    """Which sentences belong to the subsets of `_IMPLICIT_FIELDS`."""
+def implicit_flags(references: Sequence[str], sentences: Sequence[str], task: str) -> dict[str, list[bool]]:
+    """Which sentences belong to `implicit_aspect` and to `implicit_opinion`; nothing for tasks other than quads."""
     wanted = _IMPLICIT_FIELDS.get(task)
     if not wanted:
         return {}
