@@ -200,10 +200,13 @@ def test_a_repo_without_safetensors_is_refused(
 
 
 def _engine() -> list[psutil.Process]:
-    """The processes of the engine: those that vLLM named."""
-    processes = [(process, " ".join(process.cmdline())) for process in psutil.Process().children(recursive=True)]
-    found = [process for process, command in processes if "VLLM" in command]
-    assert found, f"no engine among {processes}"
+    """The processes of the engine: those that vLLM named. A child that ended and was not waited for has no name."""
+    commands = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one of these
+            commands[process] = " ".join(process.cmdline())
+    found = [process for process, command in commands.items() if "VLLM" in command]
+    assert found, f"no engine among {commands}"
     return found
 
 
