@@ -44,7 +44,8 @@ def write_browser(
     Writes the page.
 
     Args:
-        rows: `id, sentence, reference, prediction`; optionally `implicit, multiple, hard, model, seed`.
+        rows: `id, sentence, reference, prediction`; optionally `implicit, multiple, hard, model, seed`. Ids and
+            seeds may be numbers.
         title: the page's heading.
         task: what `hub_tools.opinions.fields_of` knows.
         against: another system's rows for the same sentences, shown beside the first's.
@@ -134,8 +135,8 @@ def _row(row: Mapping, other: Mapping | None, task: str, categories: frozenset[s
         flags += [flag for flag, field in names if any(item[fields.index(field)] == IMPLICIT for item in gold)]
     systems = [_system(each, gold, spans, task, categories) for each in (row, other) if each is not None]
     return {
-        "id": row["id"],
-        **{name: row[name] for name in ("model", "seed") if row.get(name) is not None},
+        "id": str(row["id"]),
+        **{name: str(row[name]) for name in ("model", "seed") if row.get(name) is not None},
         "sentence": row["sentence"],
         "reference": row["reference"],
         "flags": flags,

@@ -115,7 +115,7 @@ def _line(row: Mapping[str, Any], number: int, finding: Finding, facts: Mapping[
     key = (facts["model"], facts["config"], row["id"], row.get("seed"), finding.kind, gold, predicted, number)
     return {
         "item": "e" + hashlib.sha256(repr(key).encode("utf-8", "replace")).hexdigest()[:10],
-        "id": row["id"] if row.get("seed") is None else f"{row['id']} (seed {row['seed']})",
+        "id": str(row["id"]) if row.get("seed") is None else f"{row['id']} (seed {row['seed']})",
         "sentence": row["sentence"],
         "gold": gold,
         "prediction": predicted or finding.text,

@@ -131,7 +131,7 @@ function controls() {
   if (data.polarities.length) form.append(choice("polarity", "Polarity", [["", "any"], ...known(data.polarities)]));
   if (data.categories.length) form.append(choice("category", "Category", [["", "any"], ...known(data.categories)]));
   if (data.subsets.length) form.append(choice("subset", "Subset", [["", "all"], ...known(data.subsets)]));
-  if (data.hard) form.append(choice("hard", "Test set", [["", "official + hard"], ["official", "official"], ["hard", "hard"]]));
+  if (data.hard) form.append(choice("hard", "Test set", [["", "both"], ["official", "official"], ["hard", "hard"]]));
   if (data.models.length > 1) form.append(choice("model", "Model", [["", "all"], ...known(data.models)]));
   if (data.seeds.length > 1) form.append(choice("seed", "Seed", [["", "all"], ...known(data.seeds)]));
 }
