@@ -4,7 +4,8 @@
 fsa extract reviews.csv --student me/t5-sentiment-tsa-rest14 -o opinions.csv
 fsa score predictions.jsonl gold.jsonl --task tsa
 fsa browse predictions.jsonl gold.jsonl --task tsa -o errors.html
-fsa errors sample predictions.jsonl gold.jsonl --task tsa -o sheet.csv | table sheet.csv
+fsa errors sample predictions.jsonl gold.jsonl --task tsa -o sheet.csv
+fsa errors table sheet.csv
 fsa plan recipes/configs/demo/label_reviews.yaml --n 50000
 fsa hub serve | run -- COMMAND | env
 """
