@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tools import opinions
-from hub_tools.opinions import POLARITIES, Parsed, locate, parse, serialize
+from hub_tools.opinions import FIELDS, POLARITIES, TASKS, Parsed, fields_of, locate, parse, serialize
 
 
 # Texts made of what matters to the reader, so that well-formed and nearly well-formed items both come up often.
@@ -16,9 +16,9 @@ texts = st.lists(
 ).map("".join) | st.text(max_size=40)
 
 
-def opinion(target=None, polarity="positive", start=None, end=None, category=None):
+def opinion(target=None, polarity="positive", start=None, end=None, category=None, words=None):
     row = {"target": target, "start": start, "end": end, "category": category, "polarity": polarity}
-    return row | {"opinion_words": None}
+    return row | {"opinion_words": words}
 
 
 def test_the_examples_in_the_docstring_hold():
@@ -56,11 +56,90 @@ def test_categories_are_lower_case_with_spaces_and_written_once():
         ([opinion("soup", "great")], "tsa", "unknown polarity 'great' of 'soup'; allowed: positive"),
         ([opinion("a|b")], "tsa", r"'a\|b' holds"),
         ([opinion(category="A;B")], "asa", "'A;B' holds"),
+        (
+            [opinion("a", "conflict", category="A#B", words=[])],
+            "acos",
+            "'conflict' of 'a'; allowed: positive, neutral, n",
+        ),
+        ([opinion("a", category="A#B")], "asqp", r"opinion_words of 'a' should be \[\] or one text, found None"),
+        ([opinion("a", category="A#B", words=["b", "c"])], "acos", r"found \['b', 'c'\]"),
+        ([opinion("a", category="A#B", words=["b;c"])], "acos", "'b;c' holds"),
+        ([opinion("a", words=[])], "acos", "the opinion on 'a' has no category"),
+        ([opinion("a")], "2", "a task that only counts its fields cannot be written; name them"),
     ],
 )
 def test_what_could_not_be_read_back_is_not_written(rows, task, message):
     with pytest.raises(ValueError, match=message):
         serialize(rows, task)
+
+
+def test_quads_are_written_with_none_for_what_is_implicit_and_each_as_often_as_given():
+    rows = [opinion("Pad Thai", category="FOOD#QUALITY", words=["great"])] * 2
+    rows += [
+        opinion(None, "negative", category="SERVICE#GENERAL", words=[]),
+        opinion("NULL", category="food", words=[]),
+    ]
+    great = "food quality | positive | Pad Thai | great"
+    expected = f"{great} ; {great} ; service general | negative | none | none ; food | positive | none | none"
+    assert serialize(rows, "acos") == serialize(rows, "asqp") == expected
+    assert serialize(rows[:1], "target,opinion,polarity") == "Pad Thai | great | positive"
+
+
+@pytest.mark.parametrize(
+    ("task", "fields"),
+    [
+        ("tsa", ("target", "polarity")),
+        ("asa", ("category", "polarity")),
+        ("acos", ("category", "polarity", "target", "opinion")),
+        ("asqp", ("category", "polarity", "target", "opinion")),
+        ("target , opinion,polarity", ("target", "opinion", "polarity")),
+        ("target,field,field", ("target", "field", "field")),
+        ("3", ("field",) * 3),
+    ],
+)
+def test_a_task_is_its_name_its_fields_or_their_number(task, fields):
+    assert fields_of(task) == fields
+
+
+@pytest.mark.parametrize("task", ["", "0", "10", "\u00b2", "-1", "target,", "target,target", "aspect", "TSA", None, 2])
+def test_any_other_task_is_refused_beside_what_is_allowed(task):
+    with pytest.raises(
+        ValueError, match=r"allowed: tsa, asa, acos, asqp, or .*\(target, category, polarity, opinion, "
+    ):
+        fields_of(task)
+
+
+@pytest.mark.parametrize(
+    ("item", "fate"),
+    [
+        ("food quality | positive | Pad Thai | great", "pairs"),
+        ("no such category|neutral|none|none", "pairs"),
+        ("food quality | positive |  | great", "pairs"),  # an empty text is part of any sentence, as in the reference
+        ("food quality | positive | pad thai | great", "invented"),
+        ("food quality | positive | none | awful", "invented"),
+        ("food quality | conflict | none | none", "malformed"),
+        ("food quality | Positive | none | none", "malformed"),
+        (" | positive | none | none", "malformed"),
+        ("food quality | positive | Pad Thai", "malformed"),
+        ("food quality | positive | Pad Thai | great | x", "malformed"),
+    ],
+)
+def test_a_quad_is_kept_invented_or_malformed(item, fate):
+    parsed = parse(item, "acos", "The Pad Thai was great.")
+    assert (len(parsed.pairs), parsed.invented, parsed.malformed) == tuple(
+        int(fate == name) for name in ("pairs", "invented", "malformed")
+    )
+    assert parsed == parse(f" ; {item};", "asqp", "The Pad Thai was great.")
+
+
+def test_fields_are_checked_by_what_is_known_of_them():
+    sentence = "The Pad Thai was great."
+    text = "Pad Thai | great | conflict ; none | none | neutral ; rice | great | neutral ; Pad Thai | great | great"
+    assert parse(text, "target,opinion,polarity", sentence) == Parsed(
+        [("Pad Thai", "great", "conflict"), ("none", "none", "neutral")], malformed=1, invented=1
+    )
+    assert parse("rice | good ; a | ; a | b | c", "2", sentence) == Parsed([("rice", "good")], malformed=2, invented=0)
+    assert parse("Pad Thai ; rice ; ", "target", sentence) == Parsed([("Pad Thai",)], malformed=0, invented=1)
 
 
 def test_unusable_items_are_counted_and_the_others_kept():
@@ -84,6 +163,25 @@ def test_nothing_is_neither_malformed_nor_invented(text):
 def test_an_unknown_task_is_refused_even_for_an_empty_text():
     with pytest.raises(ValueError, match="unknown task 'TSA'; allowed: tsa, asa"):
         parse("", "TSA", "")
+
+
+@given(texts, st.sampled_from([*TASKS, *FIELDS, "target,polarity", "3"]), st.just("food staff") | texts)
+def test_every_filled_item_is_kept_malformed_or_invented(text, task, sentence):
+    parsed = parse(text, task, sentence)
+    assert len(parsed.pairs) + parsed.malformed + parsed.invented == sum(
+        bool(item.strip()) for item in text.split(";")
+    )
+    assert {len(item) for item in parsed.pairs} <= {len(fields_of(task))}
+    if parsed.pairs:
+        again = " ; ".join(" | ".join(item) for item in parsed.pairs)
+        assert parse(again, task, sentence).pairs == [item for item in parsed.pairs if any(item)]
+
+
+@given(texts, st.just("food staff") | texts)
+def test_pairs_are_read_alike_by_their_name_and_by_their_fields(text, sentence):
+    assert parse(text, "target,polarity", sentence).pairs == [
+        pair for pair in parse(text, "tsa", f"{sentence}\nnone").pairs if pair[0] in sentence or pair[0] == "none"
+    ]
 
 
 @given(texts, st.sampled_from(["tsa", "asa"]), st.just("food staff") | texts)

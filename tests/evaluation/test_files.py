@@ -32,6 +32,7 @@ def without(rows, *names):
 
 def test_rows_are_joined_by_id_in_golds_order(score):
     assert score(PREDICTIONS) == {
+        "ids": ["1", "2"],
         "predictions": ["", "staff | negative"],
         "references": ["food | positive", "staff | negative"],
         "sentences": ["Good food.", "Rude staff."],
@@ -44,6 +45,42 @@ def test_without_ids_they_are_joined_line_by_line(score):
     found = score(without(PREDICTIONS, "id"), without(GOLD, "id", "implicit", "multiple"))
     assert found["predictions"] == ["staff | negative", ""]
     assert found["implicit"] is found["multiple"] is None
+    assert found["ids"] == ["1", "2"]  # the lines
+
+
+def test_one_file_may_hold_gold_and_predictions(tmp_path):
+    rows = [{**row, "prediction": "", "reference": row["text"], "seed": 42, "model": "m"} for row in reversed(GOLD)]
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in without(rows, "text")))
+    found = read_scored(path)
+    assert found["ids"] == ["2", "1"]
+    assert found["references"] == ["staff | negative", "food | positive"]
+    assert found["implicit"] == [True, False]
+    assert read_scored(path, path) == found
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": 1, "prediction": ""}, r"run\.jsonl: holds no gold \(fields: id, prediction\)\. Give a gold file too"),
+        ({"prediction": "", "sentence": "s"}, r"run\.jsonl:1: field 'text' should be text, found None"),
+        ({"prediction": "", "text": ""}, r"run\.jsonl:1: field 'sentence' should be text, found None"),
+        ({"sentence": "s", "text": ""}, r"run\.jsonl:1: field 'prediction' should be text, found None"),
+    ],
+)
+def test_one_file_that_lacks_something_is_told_what(tmp_path, row, message):
+    (tmp_path / "run.jsonl").write_text(json.dumps(row))
+    with pytest.raises(ScoringFileError, match=message):
+        read_scored(tmp_path / "run.jsonl")
+
+
+def test_rows_of_several_runs_in_one_file_are_refused(tmp_path):
+    row = {"id": "7", "sentence": "s", "reference": "", "prediction": ""}
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(row | {"seed": seed}) + "\n" for seed in (1, 2)))
+    with pytest.raises(
+        ScoringFileError, match=r"runs\.jsonl:2: id '7' occurs before, at line 1; of several runs, give"
+    ):
+        read_scored(tmp_path / "runs.jsonl")
 
 
 def test_a_reference_column_is_gold_rather_than_text(score):
@@ -71,7 +108,10 @@ def test_a_line_separator_within_a_text_does_not_end_its_line(score):
     [
         (PREDICTIONS[:1], r"1 ids of .*gold\.jsonl have no prediction \(e\.g\. \['1'\]\), and 0 ids are not in it"),
         ([*PREDICTIONS, {"id": "3", "prediction": ""}], r"0 ids .* and 1 ids are not in it \(e\.g\. \['3'\]\)"),
-        ([*PREDICTIONS, PREDICTIONS[0]], r"predictions\.jsonl:3: id '2' occurs before, at line 1"),
+        (
+            [*PREDICTIONS, PREDICTIONS[0]],
+            r"predictions\.jsonl:3: id '2' occurs before, at line 1; of several runs, give one.s rows",
+        ),
         (
             without(PREDICTIONS, "id"),
             r"predictions\.jsonl:1: field 'id' should be text, found None; fields: prediction",

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tools.evaluation import scoring
+from hub_tools.evaluation.rules import RULES, f1_of, sentence_counts
 from hub_tools.evaluation.scoring import score_texts
-from hub_tools.opinions import POLARITIES, serialize
+from hub_tools.opinions import POLARITIES, parse, serialize
 
 
-RULES = ("precision", "recall", "f1", "strict_precision", "strict_recall", "strict_f1")
+SCORES = ("precision", "recall", "f1", "strict_precision", "strict_recall", "strict_f1")
 
 words = st.sampled_from(["food", "staff", "tea", "", "|", "|", " | ", ";", " ; ", " ; ", *POLARITIES, "good"])
 pairs = st.tuples(st.sampled_from(["food", "staff", "tea"]), st.sampled_from(POLARITIES)).map(" | ".join)
@@ -79,8 +80,60 @@ def test_both_rules_equal_their_plain_statement_to_the_last_bit(rows, task):
     ):
         three = [[row[i] for row in chosen] for i in range(3)]
         expected = paper_rule(*three, task) + strict_rule(*three, task)
-        assert tuple(scores[prefix + name] for name in RULES) == expected
+        assert tuple(scores[prefix + name] for name in SCORES) == expected
     assert not any(math.isnan(value) for value in scores.values())
+
+
+quads = st.tuples(
+    st.sampled_from(["food quality", "service general"]),
+    st.sampled_from(["positive", "negative", "conflict"]),
+    st.sampled_from(["food", "none", "tea"]),
+    st.sampled_from(["good", "none"]),
+).map(" | ".join)
+quad_texts = st.lists(quads, max_size=4).map(" ; ".join)
+quad_rows = st.lists(
+    st.tuples(quad_texts, quad_texts, st.just("good food"), st.booleans(), st.booleans()), min_size=1, max_size=6
+)
+
+
+@given(rows | quad_rows, st.sampled_from(["tsa", "asa", "acos", "asqp", "target,opinion,polarity", "4"]))
+def test_every_rule_on_every_subset_is_the_sum_of_its_sentences(rows, task):
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
+    scores = score_texts(*columns, task, rules=RULES)
+    chosen = {"": [True] * len(rows), "implicit_": columns[3], "multiple_": columns[4]}
+    if task in ("acos", "asqp"):
+        gold = [parse(row[1], task, row[2]).pairs for row in rows]
+        chosen["implicit_aspect_"] = [any(item[2] == "none" for item in items) for items in gold]
+        chosen["implicit_opinion_"] = [any(item[3] == "none" for item in items) for items in gold]
+    for prefix, flags in chosen.items():
+        for rule in RULES:
+            counts = [c for c, flag in zip(sentence_counts(*columns[:3], task, rule), flags, strict=True) if flag]
+            key = prefix + ("" if rule == "paper" else rule.replace("-", "_") + "_")
+            found = tuple(scores[key + name] for name in ("precision", "recall", "f1"))
+            assert found == pytest.approx(f1_of([sum(column) for column in zip(*counts, strict=True)] or [0] * 4))
+        if prefix:
+            assert scores[f"n_{prefix[:-1]}"] == sum(flags)
+    assert ("n_implicit_aspect" in scores) == (task in ("acos", "asqp"))
+
+
+def test_the_implicit_subsets_of_quads_are_read_off_the_references():
+    gold = "food quality | positive | food | none ; food quality | positive | none | good"
+    scores = score_texts(
+        ["", gold, gold], [gold, "food quality | positive | food | good", ""], ["good food"] * 3, task="acos"
+    )
+    assert (scores["n_implicit_aspect"], scores["implicit_aspect_f1"], scores["implicit_opinion_recall"]) == (1, 0, 0)
+    assert (scores["n_sentences"], scores["n_gold"], scores["n_predicted"]) == (3, 3, 4)
+    gone = score_texts([gold], ["food quality | positive | none | tea"], ["good food"], task="asqp")
+    assert (gone["n_gold"], gone["n_implicit_aspect"]) == (0, 0)  # gold that names what is not there is no gold
+
+
+def test_further_rules_are_added_by_name_and_only_once():
+    scores = score_texts(
+        ["a | positive"], ["a b | positive"], ["a b"], multiple=[True], rules=["partial", "paper", "partial"]
+    )
+    assert scores["partial_f1"] == scores["multiple_partial_f1"] == pytest.approx(2 / 3)
+    assert scores["f1"] == scores["strict_f1"] == 0
+    assert not [name for name in scores if "absa" in name or "paper" in name]
 
 
 @given(rows, st.sampled_from(["tsa", "asa"]))
@@ -121,7 +174,7 @@ def test_the_same_pair_in_another_sentence_is_no_hit():
 
 def test_saying_nothing_is_precise_and_finds_nothing():
     scores = score_texts([""], ["a | positive"], ["a"])
-    assert [scores[name] for name in RULES] == [1, 0, 0] * 2
+    assert [scores[name] for name in SCORES] == [1, 0, 0] * 2
 
 
 def test_an_empty_subset_scores_one_and_its_size_says_so():
@@ -154,6 +207,8 @@ def test_subsets_nobody_annotated_are_absent(unknown):
         ),
         ((["a"], ["b"], ["a"]), {"task": "quads"}, ValueError, "unknown task 'quads'; allowed: tsa, asa"),
         ((["a", None], ["a", "b"], ["a", "b"]), {}, TypeError, r"predictions\[1\] must be a string, found NoneType"),
+        ((["a"], ["b"], ["a"]), {"rules": ["loose"]}, ValueError, "unknown rule 'loose'; allowed: paper, strict"),
+        ((["a"], ["b"], ["a"]), {"rules": "partial"}, TypeError, "rules must be a list of rules, found one text"),
         ((["a"], ["b"], "a"), {}, TypeError, "sentences must be a list of strings, found one str"),
         ((["a"], ["b"], 5), {}, TypeError, "sentences must be a list of strings, found one int"),
         ((["a"], ["b"], ["a"]), {"multiple": ["False"]}, TypeError, r"multiple\[0\] must be a boolean, found str"),
@@ -165,14 +220,14 @@ def test_wrong_input_is_named(columns, options, error, message):
         score_texts(*columns, **options)
 
 
-def test_the_scorer_needs_nothing_but_the_text_form():
+def test_the_scorer_needs_nothing_but_the_text_form_and_the_rules():
     imported = set()
     for node in ast.walk(ast.parse(Path(scoring.__file__).read_text())):
         if isinstance(node, ast.ImportFrom):
             imported.add(node.module)
         elif isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
-    assert imported == {"collections.abc", "itertools", "typing", "hub_tools.opinions"}
+    assert imported == {"collections.abc", "itertools", "typing", "hub_tools.opinions", "hub_tools.evaluation.rules"}
 
 
 def test_invented_targets_are_free_by_the_paper_and_halve_the_strict_score_on_rest14(data):
