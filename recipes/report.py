@@ -1,26 +1,32 @@
 """
-Draws the comparison from the results: tables in the terminal, Markdown and pictures, and the same on the Hub.
+Draws the comparison from the results: tables in the paper's layout, tests, pictures, error browsers, model cards.
 
-Reads:  <namespace>/fsa-results.
-Writes: <runs>/report/{results.md, scores.png}, and both under `report/` of <namespace>/fsa-results with its card.
+Reads:  <namespace>/fsa-results (scores and predictions).
+Writes: <runs>/report/ (results.md, tables/, figures/, browsers/), the same under `report/` of <namespace>/fsa-results
+        with its card, and the scores on the cards of `students`.
 
 accelerate launch recipes/report.py recipes/configs/demo/report.yaml
 """
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from accelerate import PartialState
-from datasets import load_dataset
+from datasets import get_dataset_config_names, load_dataset
+from huggingface_hub import HfApi, constants, hf_hub_download
 from rich.console import Console
 from rich.table import Table
 
 from hub_tools.arguments import parse_arguments, run_stage
-from hub_tools.evaluation.score_figures import draw_scores
-from hub_tools.evaluation.tables import summarise, table
-from hub_tools.evaluation.typesetting import markdown
-from hub_tools.hub.push import push_report
-from hub_tools.hub.runs import resolve_input
+from hub_tools.benchmarks.registration import task_id
+from hub_tools.evaluation.error_pages import write_pages
+from hub_tools.evaluation.report import NOTE, Asked, make_report, read_numbers
+from hub_tools.evaluation.results import headline_split
+from hub_tools.evaluation.tables import complete
+from hub_tools.hub.eval_results import Result
+from hub_tools.hub.push import push_report, push_scores
+from hub_tools.hub.runs import RUN_FILE, Run, resolve_input
 
 
 @dataclass
@@ -30,34 +36,124 @@ class Report:
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "who may see the results"})
     runs: str = field(default="build/runs", metadata={"help": "folder for the report"})
+    baseline: str = field(
+        default="", metadata={"help": "label that the others are compared with; the first, if empty"}
+    )
+    sampling: list[str] = field(default_factory=list, metadata={"help": "labels of Table 6, ways to sample reviews"})
+    reviews: list[str] = field(
+        default_factory=list, metadata={"help": "label=number of reviews distilled from, or line:label=number"}
+    )
+    parameters: list[str] = field(
+        default_factory=list, metadata={"help": "label=number of parameters, or line:label=number"}
+    )
+    published: bool = field(default=True, metadata={"help": "the paper's numbers beside, in blocks of their own"})
+    resamples: int = field(default=10_000, metadata={"help": "of sentences and seeds, for each test"})
+    browsers: bool = field(default=True, metadata={"help": "an HTML page of errors per config and model"})
+    students: list[str] = field(
+        default_factory=list, metadata={"help": "label=name: scores go on the cards of <namespace>/<name>-<config>"}
+    )
+    docs: str = field(default="", metadata={"help": "folder for a copy without sentences, e.g. .github/report"})
 
 
 def main() -> None:
     arguments = parse_arguments(Report)
     if not PartialState().is_main_process:
         return
+    students = read_students(arguments.students)
+    asked = Asked(
+        arguments.title,
+        arguments.baseline,
+        arguments.sampling,
+        read_numbers(arguments.reviews),
+        read_numbers(arguments.parameters),
+        arguments.published,
+        arguments.resamples,
+    )
     results = f"{arguments.namespace}/fsa-results"
     revision = resolve_input(results, "dataset")
-    rows = load_dataset(results, "scores", revision=revision, split="results").to_list()
-    summary = summarise(rows)
-    header, lines = table(summary)
+    rows = complete(load_dataset(results, "scores", revision=revision, split="results").to_list())
+    predictions = complete(read_predictions(results, revision))
+    run = Run.from_json(Path(hf_hub_download(results, RUN_FILE, repo_type="dataset", revision=revision)).read_text())
 
     folder = Path(arguments.runs) / "report"
-    text = f"{arguments.title}\n\n{markdown(header, lines)}\n\n{NOTE}\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(text, encoding="utf-8")
-    draw_scores(summary, folder / "scores.png", arguments.title)
-    section = f"## Report\n\n{text}\n![F1 per config and subset](report/scores.png)"
-    push_report(folder, results, section, private=arguments.private)
-    show(arguments.title, header, lines)
-    print(f"{NOTE}\nreport: {folder}/results.md and scores.png; on the Hub under report/ of {results}.")
+    report = make_report(rows, predictions, asked, folder)
+    if arguments.docs:
+        copy_report(folder, Path(arguments.docs))
+    pages, problems = [], []
+    if arguments.browsers:
+        pages, problems = write_pages(rows, predictions, report.baseline, folder / "browsers")
+    push_report(folder, results, report.section("report"), private=arguments.private)
+    cards = {
+        f"{arguments.namespace}/{name}-{config}": results_of(label, config, rows)
+        for label, name in students.items()
+        for config in dict.fromkeys(row["config"] for row in rows if row["model"] == label)
+    }
+    told, absent = push_cards(cards, f"{arguments.namespace}/fsa-benchmark", results, run)
+
+    show(arguments.title, report.header, report.lines)
+    print("\n".join([NOTE, *report.sentences]))
+    for line in [*report.missing, *problems, *absent]:
+        print(f"Not in the report: {line}")
+    print(f"report: {folder}/results.md with {len(report.tables)} tables, {len(report.pictures)} pictures and")
+    print(f"        {len(pages)} error browsers; also under report/ of {results}. Scores on {told} model cards.")
 
 
-NOTE = (
-    "F1 in percent on `test_hard` (the official test set and the hard sentences), mean ± standard deviation over "
-    "seeds; checkpoints chosen on validation. `paper`: malformed and invented items are dropped before counting; "
-    "`strict`: they are false positives, and a repeat counts once. `mean` averages the configs."
-)
+def read_students(texts: list[str]) -> dict[str, str]:
+    """`["distilled=t5-sentiment"]` → `{"distilled": "t5-sentiment"}`, the name that finetune published them by."""
+    pairs = {label: name for label, _, name in (text.partition("=") for text in texts)}
+    if not all(pairs.values()) or len(pairs) < len(texts):
+        raise ValueError(f"students must be distinct label=name, e.g. distilled=t5-sentiment-base; found: {texts}.")
+    return pairs
+
+
+def read_predictions(results: str, revision: str) -> list[dict]:
+    """The prediction rows of all splits; none where the repo holds none."""
+    if "predictions" not in get_dataset_config_names(results, revision=revision):
+        return []
+    splits = load_dataset(results, "predictions", revision=revision)
+    return [row for split in splits.values() for row in split.to_list()]
+
+
+def copy_report(folder: Path, docs: Path) -> None:
+    """Copies the report to where a repository keeps its docs. Error browsers, which quote sentences, stay away."""
+    if docs.is_dir() and any(docs.iterdir()) and not (docs / "results.md").is_file():
+        raise ValueError(f"{docs} holds other files than a report; give an empty folder or an earlier report's.")
+    for part in ("figures", "tables"):
+        shutil.rmtree(docs / part, ignore_errors=True)
+    shutil.copytree(folder, docs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("browsers"))
+
+
+def results_of(label: str, config: str, rows: list[dict]) -> list[Result]:
+    """A model's results on one config's headline split, a value per seed; subsets without sentences are left out."""
+    split = headline_split(config)
+    own = [row for row in rows if (row["model"], row["config"], row["split"]) == (label, config, split)]
+    own = [row for row in own if row["train_share"] == 1 and row["n_sentences"]]
+    found = []
+    for subset in dict.fromkeys(row["subset"] for row in own):
+        part = [row for row in own if row["subset"] == subset]
+        f1, strict = ([row[name] for row in part] for name in ("f1", "strict_f1"))
+        found.append(Result(config, subset, f1, strict, split, part[0]["n_sentences"]))
+    return found
+
+
+def push_cards(cards: dict[str, list[Result]], benchmark: str, results: str, run: Run) -> tuple[int, list[str]]:
+    """Puts scores on the cards of the students that are on the Hub: how many, and a sentence for each that is not."""
+    told, absent = 0, []
+    for repo_id, scores in cards.items():
+        if not HfApi().repo_exists(repo_id):
+            absent.append(f"scores on the card of {repo_id}: there is no such model.")
+        elif scores:
+            push_scores(
+                repo_id,
+                scores,
+                benchmark,
+                task_id=task_id,
+                benchmark_revision=run.inputs.get(benchmark),
+                source=f"{constants.ENDPOINT}/datasets/{results}",
+                date=run.finished,
+            )
+            told += 1
+    return told, absent
 
 
 def show(title: str, header: list[str], lines: list[list[str]]) -> None:

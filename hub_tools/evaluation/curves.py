@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from hub_tools.evaluation.published import published
+from hub_tools.evaluation.results import EXTRA_SCORES
 from hub_tools.evaluation.tables import complete, headline, is_quad
 
 
@@ -81,8 +82,9 @@ def published_scaling() -> dict[str, list[Point]]:
 
 def rule_gaps(rows: Iterable[Mapping]) -> list[dict]:
     """
-    Per config and model on all sentences, means over seeds: precision, recall and F1 by the paper's rule, strict F1,
-    their difference `gap`, all in percent; and malformed, invented and repeated items per 100 items that were written.
+    Per config and model on all sentences, means over seeds, in percent: precision, recall and F1 by the paper's rule,
+    strict F1, their difference `gap`, F1 by other rules if all runs have it; and per 100 items that were written, how
+    many are malformed, invented, repeated.
     """
     cells: dict[tuple[str, str], list[Mapping]] = {}
     for row in complete(rows):
@@ -92,7 +94,8 @@ def rule_gaps(rows: Iterable[Mapping]) -> list[dict]:
     for (config, model), runs in cells.items():
         scores = {
             name: 100 * statistics.mean(run[name] for run in runs)
-            for name in ("precision", "recall", "f1", "strict_f1")
+            for name in ("precision", "recall", "f1", "strict_f1", *EXTRA_SCORES)
+            if all(run.get(name) is not None for run in runs)
         }
         written = sum(run["n_predicted"] + run["n_malformed"] + run["n_invented"] for run in runs)
         counts = {

@@ -137,3 +137,15 @@ def _points(value: float, signed: bool = False) -> Value | None:
 
 def _p(value: float) -> str | None:
     return None if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdicts(comparisons: Sequence[Comparison]) -> list[str]:
+    """How often each model differs from the baseline, in words."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for comparison in comparisons:
+        found.setdefault((comparison.model, comparison.baseline), []).append(verdict(comparison))
+    return [
+        f"{model} against {baseline}: better on {of.count('better')}, worse on {of.count('worse')} and open on "
+        f"{of.count('open')} of {len(of) - of.count('–')} config-subsets (5 %, Holm over {len(comparisons)} tests)."
+        for (model, baseline), of in found.items()
+    ]

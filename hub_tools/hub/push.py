@@ -241,7 +241,7 @@ def push_space(folder: Path, repo_id: str, *, private: bool = True, variables: M
 
 
 def push_report(folder: Path, repo_id: str, section: str, *, private: bool = True) -> str:
-    """Put the files of a folder under `report/` of a dataset repo and `section` at the end of its card.
+    """Put a folder, as it is, under `report/` of a dataset repo and `section` at the end of its card.
 
     The tables of the repo, its run and the rest of its card stay as they are; an earlier report goes.
 
@@ -253,7 +253,8 @@ def push_report(folder: Path, repo_id: str, section: str, *, private: bool = Tru
             Path(hf_hub_download(repo_id, "README.md", repo_type="dataset")).read_text("utf-8").partition(REPORT)
         )
         files: dict[str, Path | bytes] = {RUN_FILE: Path(hf_hub_download(repo_id, RUN_FILE, repo_type="dataset"))}
-    files |= {f"report/{path.name}": path for path in sorted(folder.iterdir()) if path.is_file()}
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files |= {f"report/{path.relative_to(folder).as_posix()}": path for path in paths}
     files["README.md"] = f"{card.rstrip()}\n\n{REPORT}\n\n{section.strip()}\n".encode()
     return _push(repo_id, "dataset", files, None, lambda name: name.startswith("report/"), private=private)
 

@@ -319,6 +319,8 @@ def test_a_report_joins_the_card_and_leaves_tables_and_run_as_they_were(repo_id,
     push_dataset({"scores": {"results": rows()}}, repo_id, CARD, run=run)
     (tmp_path / "results.md").write_text("first")
     (tmp_path / "old.md").write_text("old")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "table_4.csv").write_text("F1\n")
     push_report(tmp_path, repo_id, "## Report\n\nfirst")
     (tmp_path / "results.md").write_text("second")
     (tmp_path / "old.md").unlink()
@@ -326,6 +328,7 @@ def test_a_report_joins_the_card_and_leaves_tables_and_run_as_they_were(repo_id,
 
     files = HfApi().list_repo_files(repo_id, repo_type="dataset")
     assert "report/results.md" in files
+    assert "report/tables/table_4.csv" in files
     assert "report/old.md" not in files
     card = DatasetCard.load(repo_id)
     assert card.text.count("## Report") == 1

@@ -1,0 +1,135 @@
+"""The report recipe whole, on the embedded Hub: from a results repo to a folder, the repo's card and model cards."""
+
+import re
+import sys
+import uuid
+from itertools import product
+
+import pytest
+from datasets import Dataset
+from huggingface_hub import DatasetCard, HfApi, ModelCard
+
+from hub_tools.evaluation.paper_tables import ReportError
+from hub_tools.evaluation.results import prediction_rows, result_rows
+from hub_tools.hub.push import push_dataset
+from hub_tools.hub.runs import start_run
+from tests.recipes.recipe_files import load_recipe
+
+
+SENTENCES = [
+    ("The soup was cold.", "soup | negative"),
+    ("Great food, slow staff.", "food | positive ; staff | negative"),
+]
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"ns-{uuid.uuid4().hex[:8]}"
+
+
+def results(config="tsa-rest14"):
+    """Score and prediction rows: `base` says nothing on odd sentences, `distilled` makes a mistake on every fifth."""
+    scores, predictions = [], []
+    for model, seed in product(("base", "distilled"), (42, 52)):
+        rows = []
+        for number in range(40):
+            sentence, text = SENTENCES[number % 2]
+            flags = {"implicit": number % 4 == 0, "multiple": False, "hard": number >= 30}
+            rows.append({"id": f"s{number}", "sentence": sentence, "text": text, **flags})
+        lines = [row["text"] for row in rows]
+        if model == "base":
+            lines[1::2] = [""] * 20
+        else:
+            lines[4::5] = ["fish | positive"] * 8
+        facts = {"model": model, "repo_id": f"me/{model}", "revision": "0" * 40, "config": config}
+        answered = prediction_rows(rows, lines, seed)
+        scores += result_rows(answered, config, {**facts, "seed": seed, "validation_f1": 0.5})
+        predictions += [{**facts, **row} for row in answered]
+    return scores, predictions
+
+
+def push_results(namespace, tables):
+    run = start_run("finetune", {}, {f"{namespace}/fsa-benchmark": "1" * 40}, command="finetune.py").finish()
+    card = "---\nlicense: apache-2.0\n---\n# Results\n"
+    push_dataset(tables, f"{namespace}/fsa-results", card, run=run)
+
+
+@pytest.fixture
+def go(monkeypatch, tmp_path, namespace, capsys):
+    def go(*options: str) -> str:
+        flags = ["--namespace", namespace, "--title", "A title", "--runs", str(tmp_path), "--resamples", "200"]
+        monkeypatch.setattr(sys, "argv", ["report.py", *flags, *options])
+        load_recipe("report").main()
+        return capsys.readouterr().out
+
+    return go
+
+
+def test_from_results_to_report_pages_and_cards(go, namespace, tmp_path):
+    scores, predictions = results()
+    tables = {
+        "scores": {"results": Dataset.from_list(scores)},
+        "predictions": {"test_hard": Dataset.from_list(predictions)},
+    }
+    push_results(namespace, tables)
+    student = f"{namespace}/t5-tsa-rest14"
+    HfApi().create_repo(student)
+    HfApi().upload_file(path_or_fileobj=b"# A student\n", path_in_repo="README.md", repo_id=student)
+    docs = tmp_path / "docs"
+    out = go("--students", "distilled=t5", "--docs", str(docs), "--reviews", "base=0", "distilled=100")
+
+    folder = tmp_path / "report"
+    assert (folder / "tables" / "table_4.tex").is_file()
+    assert (folder / "figures" / "reviews.svg").is_file()
+    assert [path.name for path in (folder / "browsers").iterdir()] == ["tsa-rest14-distilled.html"]
+    assert re.search(r"distilled against base: better on \d, worse on \d and open on \d of 2 config-subsets", out)
+    assert "Table 13" in out  # named as missing
+    assert "1 model cards" in out
+
+    assert sorted(path.name for path in docs.iterdir()) == [
+        "figures", "results.csv", "results.md", "significance.csv", "tables",
+    ]  # fmt: skip
+    assert not [path for path in docs.rglob("*.md") if "The soup was cold" in path.read_text()]
+
+    files = HfApi().list_repo_files(f"{namespace}/fsa-results", repo_type="dataset")
+    assert {"report/results.md", "report/figures/scores.png", "report/browsers/tsa-rest14-distilled.html"} <= {*files}
+    assert "(report/figures/scores.png)" in DatasetCard.load(f"{namespace}/fsa-results").text
+    values = {entry.metric_name: entry.metric_value for entry in ModelCard.load(student).data.eval_results}
+    of = {row["subset"]: row for row in scores if row["model"] == "distilled" and row["split"] == "test_hard"}
+    assert values["F1 (strict rule), all"] == round(100 * of["all"]["strict_f1"], 2)
+    assert not any("multiple" in name for name in values)  # without sentences
+    assert ".eval_results/fsa-benchmark.yaml" in HfApi().list_repo_files(student)
+
+
+def test_a_report_of_results_from_before_there_were_predictions_or_shares(go, namespace, tmp_path):
+    push_results(namespace, {"scores": {"results": Dataset.from_list(results()[0])}})
+    out = go()
+    assert "the results hold no predictions" in out
+    assert not (tmp_path / "report" / "browsers").exists()
+    assert not (tmp_path / "report" / "significance.csv").exists()
+    assert (tmp_path / "report" / "figures" / "scores.png").is_file()
+    again = go("--students", "distilled=t5")  # over the first report, and a student that nobody pushed
+    assert f"{namespace}/t5-tsa-rest14: there is no such model" in again
+
+
+def test_a_report_asked_for_a_model_without_results_says_which_there_are(go, namespace, tmp_path):
+    push_results(namespace, {"scores": {"results": Dataset.from_list(results()[0])}})
+    with pytest.raises(ReportError, match="no results of 'nobody'; the models with results: base, distilled"):
+        go("--baseline", "nobody")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_docs_that_hold_other_things_are_left_alone(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "guide.md").write_text("mine")
+    with pytest.raises(ValueError, match="holds other files than a report"):
+        load_recipe("report").copy_report(tmp_path, docs)
+
+
+def test_students_are_given_by_label_and_name():
+    read = load_recipe("report").read_students
+    assert read(["distilled=t5", "base=plain"]) == {"distilled": "t5", "base": "plain"}
+    for wrong in (["distilled"], ["a=x", "a=y"]):
+        with pytest.raises(ValueError, match="distinct label=name"):
+            read(wrong)
