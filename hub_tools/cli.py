@@ -6,6 +6,7 @@ fsa score predictions.jsonl gold.jsonl --task tsa
 fsa browse predictions.jsonl gold.jsonl --task tsa -o errors.html
 fsa errors sample predictions.jsonl gold.jsonl --task tsa -o sheet.csv
 fsa errors table sheet.csv
+fsa convert Restaurants_Test_Gold.xml gold.jsonl --task tsa
 fsa plan recipes/configs/demo/label_reviews.yaml --n 50000
 fsa hub serve | run -- COMMAND | env
 """
@@ -14,7 +15,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from hub_tools.commands import browse, errors, extract, plan, score
+from hub_tools.commands import browse, convert, errors, extract, plan, score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         prog="fsa", description="Fine-grained sentiment analysis with distilled students."
     )
     commands = result.add_subparsers(dest="command", required=True)
-    for command in (extract, score, browse, errors, plan):
+    for command in (extract, score, browse, errors, plan, convert):
         command.add(commands)
     commands.add_parser("hub", help="a Hub on this machine: serve | run -- COMMAND | env")
     return result

@@ -77,7 +77,7 @@ def read(path: Path, name: str, task: str, *, skip_invalid: bool = False) -> Rea
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
     found = guess(Path(path), data)
-    hint = f"{path} looks like {found}, not {name}." if found and found != name else ""
+    hint = f"{path} looks like {found}, not {name}." if found and not name.startswith(found) else ""
     try:
         rows = rows_of(format.read(data, problems, task), task, problems)
     except FormatError as error:

@@ -22,7 +22,7 @@ def csv_rows(
         header = [name.strip() for name in next(reader)]
         missing = [name for name in wanted if name not in header]
         if missing:
-            raise problems.fatal(1, f"has no column {missing[0]!r}; found: {', '.join(header)}")
+            raise problems.fatal(1, f"has no column {missing[0]!r}; found: {', '.join(header)!r}")
         line = reader.line_num + 1
         for cells in reader:
             blank = not any(cells)

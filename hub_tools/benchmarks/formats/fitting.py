@@ -57,10 +57,15 @@ class Losses(Counter):
     def __bool__(self) -> bool:
         return any(self.values())
 
+    def lines(self) -> list[str]:
+        """What is lost, a line each."""
+        return [f"{count} {message}" for message, count in self.items() if count]
+
     def told(self, name: str) -> str:
         """One line: what is lost, and how to go on all the same."""
-        parts = "; ".join(f"{count} {message}" for message, count in self.items() if count)
-        return f"{name} cannot hold all of it: {parts}. Nothing was written; --lossy to go on without."
+        return (
+            f"{name} cannot hold all of it: {'; '.join(self.lines())}. Nothing was written; --lossy to go on without."
+        )
 
 
 def fitted(rows: Iterable[Row], format: Format, task: str, losses: Losses) -> list[Row]:

@@ -17,20 +17,28 @@ def guess(path: Path, data: bytes) -> str | None:
     text = data[:_START].decode("utf-8-sig", "replace").lstrip()
     first = text.partition("\n")[0].strip()
     if text.startswith("<"):
-        return "semeval2016" if "<Reviews" in text else "semeval2014" if "<aspectTerm " in text else None
+        return _xml(text)
     if text.startswith("["):
         return _json(text)
     if text.startswith("{"):
         return _json_line(first)
     if "####" in first:
         return _tuples(text)
-    if re.search(r"\t-?\d+,-?\d+ \S+ [012] -?\d+,-?\d+", first):
+    if re.search(r"\t-?\d+,-?\d+ \S+ [012] -?\d+,-?\d+\s", f"{text}\n"):
         return "acos"
     if "$T$" in first:
         return "pyabsa-apc"
     if re.fullmatch(r"\S+ (O|B-ASP) \S+", first):
         return "pyabsa-atepc"
     return _header(first.replace('"', ""), path.suffix.lower())
+
+
+def _xml(text: str) -> str | None:
+    if "<Reviews" in text:
+        return "semeval2016"
+    if "<aspectCategory " in text and "<aspectTerm " not in text:
+        return "semeval2014-categories"
+    return "semeval2014" if "<sentences" in text else None
 
 
 def _json(text: str) -> str | None:
@@ -64,8 +72,8 @@ def _tuples(text: str) -> str | None:
 
 def _header(line: str, suffix: str) -> str | None:
     names = {*re.split("[,\t]", line)}
-    if {"raw_text", "aspectTerms"} <= names:
-        return "instructabsa"
+    if "raw_text" in names and names & {"aspectTerms", "aspectCategories"}:
+        return "instructabsa" if "aspectTerms" in names else "instructabsa-categories"
     if {"text", "span", "label", "ordinal"} <= names:
         return "setfit"
     if "sentence" in names and names & {"polarity", "text"}:
