@@ -41,6 +41,8 @@ COPIES = (
     Copy("hub_tools/opinions.py", "metrics/fsa_f1/opinions.py"),
     Copy("hub_tools/evaluation/rules.py", "metrics/fsa_f1/rules.py"),
     Copy("hub_tools/evaluation/scoring.py", "metrics/fsa_f1/scoring.py"),
+    Copy("hub_tools/evaluation/breakdown.py", "metrics/fsa_f1/breakdown.py"),
+    Copy("hub_tools/evaluation/files.py", "metrics/fsa_f1/files.py"),
     Copy("hub_tools/opinions.py", "spaces/t5_sentiment/opinions.py"),
     Copy("hub_tools/students/extraction.py", "spaces/t5_sentiment/extraction.py"),
 )

@@ -1,18 +1,21 @@
-"""F1 of fine-grained sentiment texts by two rules, as an `evaluate` module. The rules are in `scoring.py`."""
+"""F1 of fine-grained sentiment texts under named rules, as an `evaluate` module. The rules are in `rules.py`."""
 
 import datasets
 import evaluate
 
+from .breakdown import breakdown
 from .opinions import check_task
+from .rules import RULES, check_rule
 from .scoring import check_columns, score_texts
 
 
 FLAGS = ("implicit", "multiple")
 
 _DESCRIPTION = """\
-Precision, recall and F1 of opinions written as text ("Pad Thai | positive ; staff | negative"), by the rule of
-"Distilling Fine-grained Sentiment Understanding from Large Language Models" and by a strict rule that counts malformed
-and invented opinions as errors; overall and on sentences with implicit and with multiple sentiments.
+Precision, recall and F1 of opinions written as text ("Pad Thai | positive ; staff | negative", or quads), by the rule
+of "Distilling Fine-grained Sentiment Understanding from Large Language Models", by a strict rule that counts malformed
+and invented opinions as errors, and on request by the rules of InstructABSA and ABSA-QUAD and one with credit for what
+is nearly right; overall and on sentences with implicit and with multiple sentiments.
 """
 
 _CITATION = """\
@@ -31,11 +34,18 @@ Args:
     references (list of str): the annotated opinions in the same form.
     sentences (list of str): the sentences, which decide whether a target is invented.
     implicit, multiple (list of bool, optional): whether each sentence belongs to the subset.
-    task (str): "tsa" (targets, the default) or "asa" (aspect categories).
+    task (str): "tsa" (target | polarity, the default), "asa" (category | polarity), "acos" or "asqp" (category |
+        polarity | target | opinion words), or any other tuple: its fields, as "target,opinion,polarity", or how many
+        there are, as "3".
+    rule (str or list of str): "paper" (the default), "strict", "instructabsa", "absa-quad", "partial", several of
+        them, or "all". The first two are always there.
 Returns:
     precision, recall, f1: by the paper's rule, fractions in [0, 1].
     strict_precision, strict_recall, strict_f1: by the strict rule.
-    implicit_..., multiple_...: these six on the subsets, and n_implicit, n_multiple: their sizes in sentences.
+    instructabsa_..., absa_quad_..., partial_...: by the further rules that were asked for; the first two can exceed 1.
+    implicit_..., multiple_...: all of these on the subsets, and n_implicit, n_multiple: their sizes in sentences.
+    implicit_aspect_..., implicit_opinion_..., and their n_...: for quads, the same on sentences with a quad whose
+        target, or whose opinion words, are "none" in the reference.
     n_sentences, n_gold, n_predicted, n_malformed, n_invented, n_repeated: counts over all sentences.
 Examples:
     >>> fsa_f1 = evaluate.load("fsa_f1")                                                          # doctest: +SKIP
@@ -43,6 +53,7 @@ Examples:
     ...     predictions=["food | positive ; waiter | negative"],
     ...     references=["food | positive ; staff | negative"],
     ...     sentences=["Good food, rude staff."],
+    ...     rule="all",
     ... )
     >>> scores["precision"], scores["recall"], scores["strict_precision"], scores["n_invented"]
     (1.0, 0.5, 0.5, 1)
@@ -90,13 +101,14 @@ class FsaF1(evaluate.Metric):
             prediction=prediction, reference=reference, sentences=sentence, implicit=implicit, multiple=multiple
         )
 
-    def compute(self, *, task="tsa", **columns) -> dict | None:
+    def compute(self, *, task="tsa", rule="paper", **columns) -> dict | None:
         """Score the texts given here together with those added before."""
         check_task(task)
+        rules = _rules(rule)
         columns = {name: column for name, column in columns.items() if column is not None}
         if unknown := sorted(set(columns) - set(self._feature_names())):
             raise ValueError(
-                f"unknown inputs: {', '.join(unknown)}; allowed: {', '.join(self._feature_names())}, task"
+                f"unknown inputs: {', '.join(unknown)}; allowed: {', '.join(self._feature_names())}, task, rule"
             )
         if columns:
             if missing := [name for name in self._feature_names() if name not in columns and name not in FLAGS]:
@@ -106,11 +118,16 @@ class FsaF1(evaluate.Metric):
         if self.writer is None:  # `evaluate` cannot read back what was never written
             if not columns:
                 raise ValueError("nothing to score: give predictions, references and sentences, or add them first")
-            return score_texts(**columns, task=task)
-        return super().compute(task=task)
+            return score_texts(**columns, task=task, rules=rules)
+        return super().compute(task=task, rules=rules)
 
-    def _compute(self, predictions, references, sentences, implicit, multiple, task) -> dict:
-        return score_texts(predictions, references, sentences, implicit, multiple, task)
+    def breakdown(self, *, predictions, references, sentences, task="tsa") -> dict:
+        """Strict scores per polarity and per category, and which polarity was taken for which; see `breakdown.py`."""
+        columns = check_columns(predictions, references, sentences)
+        return breakdown(columns["predictions"], columns["references"], columns["sentences"], task)
+
+    def _compute(self, predictions, references, sentences, implicit, multiple, task, rules) -> dict:
+        return score_texts(predictions, references, sentences, implicit, multiple, task, rules)
 
     def _check_flags(self, given: set) -> None:
         """Hold later batches to the flags of the first."""
@@ -118,3 +135,13 @@ class FsaF1(evaluate.Metric):
             first, now = (", ".join(sorted(flags)) or "none" for flags in (self._flagged, given))
             raise ValueError(f"flags must be given for all sentences or for none; so far: {first}, now: {now}")
         self._flagged = given
+
+
+def _rules(rule: str | list[str]) -> tuple[str, ...]:
+    """The rules that are asked for, by name, by several names, or as "all"."""
+    if rule == "all":
+        return RULES
+    rules = (rule,) if isinstance(rule, str) else tuple(rule)
+    for name in rules:
+        check_rule(name)
+    return rules

@@ -1,6 +1,5 @@
 """The metric as users meet it: loaded by folder, from a Hub, and alone where nobody has this project."""
 
-import importlib.util
 import json
 import os
 import re
@@ -15,6 +14,8 @@ from huggingface_hub import HfApi, RepoCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub_tools.benchmarks.fsa import build
+from hub_tools.evaluation.rules import RULES
 from hub_tools.evaluation.scoring import score_texts
 
 
@@ -26,6 +27,12 @@ EXAMPLE = {
     "sentences": ["Good food, rude staff.", "The soup."],
 }
 FLAGS = {"implicit": [True, False], "multiple": [False, True]}
+QUADS = {
+    "predictions": ["food quality | positive | Pad Thai | great", ""],
+    "references": ["food quality | positive | Thai | great", "restaurant general | negative | none | none"],
+    "sentences": ["The Pad Thai was great.", "Never again."],
+}
+DATA = Path(os.environ.get("FSA_DATA", FOLDER.parents[2] / "shared" / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +44,25 @@ def metric(tmp_path_factory):
 @pytest.mark.parametrize("task", ["tsa", "asa"])
 def test_the_folder_loads_and_scores_as_the_function_does(metric, columns, task):
     assert metric.compute(**columns, task=task) == score_texts(**columns, task=task)
+
+
+@pytest.mark.parametrize("rule", ["strict", "partial", "instructabsa", "absa-quad", ["partial", "paper"], "all"])
+@pytest.mark.parametrize("task", ["tsa", "acos", "target,polarity", "2"])
+def test_rules_and_tasks_are_those_of_the_function(metric, task, rule):
+    rules = {"all": RULES}.get(rule, [rule]) if isinstance(rule, str) else rule
+    columns = QUADS if task == "acos" else EXAMPLE
+    found = metric.compute(**columns, task=task, rule=rule)
+    assert found == score_texts(**columns, task=task, rules=rules)
+    assert "strict_f1" in found
+    assert ("partial_f1" in found) == ("partial" in rules)
+
+
+def test_rules_hold_for_texts_that_were_added_before(metric):
+    metric.add_batch(**QUADS)
+    found = metric.compute(task="asqp", rule="all")
+    assert found == score_texts(**QUADS, task="asqp", rules=RULES)
+    assert found["implicit_aspect_absa_quad_f1"] == 0
+    assert found["n_implicit_aspect"] == 1
 
 
 text = st.lists(st.sampled_from(["a", "b", " | ", " ; ", "positive", "negative"])).map("".join) | st.text(max_size=9)
@@ -76,6 +102,8 @@ def test_no_sentences_score_and_nothing_at_all_is_an_error(metric):
     [
         ({"predictions": ["a"]}, ValueError, "found 1 predictions, 2 references, 2 sentences"),
         ({"task": "quads"}, ValueError, "unknown task 'quads'; allowed: tsa, asa"),
+        ({"rule": "semeval"}, ValueError, "unknown rule 'semeval'; allowed: paper, strict, instructabsa"),
+        ({"rule": ["paper", "lenient"]}, ValueError, "unknown rule 'lenient'"),
         ({"implicit": ["False", "False"]}, TypeError, r"implicit\[0\] must be a boolean, found str: 'False'"),
         ({"references": ["a", 5]}, TypeError, r"references\[1\] must be a string, found int: 5"),
         ({"sentences": None}, ValueError, "missing inputs: sentences"),
@@ -86,6 +114,14 @@ def test_a_mistake_is_named_and_leaves_the_metric_usable(metric, change, error, 
     with pytest.raises(error, match=message):
         metric.compute(**(EXAMPLE | change))
     assert metric.compute(**EXAMPLE) == score_texts(**EXAMPLE)
+
+
+def test_a_score_is_taken_apart_by_polarity(metric):
+    parts = metric.breakdown(**EXAMPLE)
+    assert parts["polarity"]["positive"]["f1"] == 1
+    assert parts["confusion"]["negative"] == {"positive": 0, "neutral": 0, "negative": 0, "missed": 1}
+    with pytest.raises(ValueError, match="found 1 predictions, 2 references"):
+        metric.breakdown(**EXAMPLE | {"predictions": [""]})
 
 
 def test_flags_for_some_batches_only_are_an_error(metric):
@@ -100,7 +136,9 @@ def score_alone(name, folder):
     code = (
         "import sys; sys.modules['hub_tools'] = None\n"
         "import evaluate, json\n"
-        f"print(json.dumps(evaluate.load({name!r}).compute(**{EXAMPLE | FLAGS!r})))"
+        f"metric = evaluate.load({name!r})\n"
+        f"assert metric.breakdown(**{EXAMPLE!r})['counts']['items'] == 3\n"
+        f"print(json.dumps(metric.compute(**{EXAMPLE | FLAGS!r}, rule='all')))"
     )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
@@ -117,7 +155,7 @@ def score_alone(name, folder):
 
 def test_it_loads_alone_where_nobody_has_this_project(tmp_path):
     copy = shutil.copytree(FOLDER, tmp_path / "fsa_f1", ignore=shutil.ignore_patterns("__pycache__"))
-    assert score_alone(str(copy), tmp_path) == score_texts(**EXAMPLE, **FLAGS)
+    assert score_alone(str(copy), tmp_path) == score_texts(**EXAMPLE, **FLAGS, rules=RULES)
 
 
 def test_a_stranger_loads_it_by_name_from_the_hub(hub, tmp_path):
@@ -126,7 +164,7 @@ def test_a_stranger_loads_it_by_name_from_the_hub(hub, tmp_path):
     api.upload_folder(
         repo_id="strangers/fsa_f1", repo_type="space", folder_path=FOLDER, ignore_patterns=["__pycache__/*"]
     )
-    assert score_alone("strangers/fsa_f1", tmp_path) == score_texts(**EXAMPLE, **FLAGS)
+    assert score_alone("strangers/fsa_f1", tmp_path) == score_texts(**EXAMPLE, **FLAGS, rules=RULES)
     assert "strangers/fsa_f1" in {space.id for space in api.list_spaces(filter="metric")}
     RepoCard.load("strangers/fsa_f1", repo_type="space").validate(repo_type="space")
 
@@ -135,12 +173,47 @@ def test_the_lines_of_the_card_run(metric):
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
     assert len(code.strip().splitlines()) == 5
-    namespace = {}
+    namespace: dict = {}
     exec(code.replace("<namespace>/fsa_f1", str(FOLDER)), namespace)
     scores = namespace["scores"]
     assert (scores["precision"], scores["recall"], scores["strict_precision"]) == (1.0, 0.5, 0.5)
     documented = set(re.findall(r"\bn_\w+", card))
-    assert {name for name in metric.compute(**EXAMPLE, **FLAGS) if name.startswith("n_")} == documented
+    given = metric.compute(**EXAMPLE, **FLAGS) | metric.compute(**QUADS, task="acos")
+    assert {name for name in given if name.startswith("n_")} == documented
+
+
+def foolish_predictions(references):
+    """What each row of the card's table writes for every sentence."""
+    items = [[item.split(" | ") for item in text.split(" ; ") if item] for text in references]
+    neighbour = {"positive": "neutral", "negative": "neutral", "neutral": "positive", "conflict": "positive"}
+    every = iter(range(10**6))
+
+    def written(change):
+        return [" ; ".join(" | ".join(change(*item)) for item in sentence) for sentence in items]
+
+    return [
+        ["|"] * len(references),
+        [""] * len(references),
+        [" ; ".join(filter(None, [text, *(f"invented {n} | positive" for n in range(3))])) for text in references],
+        [" ; ".join([text] * 5) if text else "" for text in references],
+        [" ; ".join([" | ".join(item) for item in found if next(every) % 2 == 0] * 2) for found in items],
+        written(lambda target, polarity: [target]),
+        written(lambda target, polarity: [target.split()[-1], polarity]),
+        written(lambda target, polarity: [target, neighbour[polarity]]),
+    ]
+
+
+@pytest.mark.skipif(not (DATA / "fsa_datasets").is_dir(), reason=f"needs the official files below {DATA} (FSA_DATA)")
+def test_the_cards_table_of_how_rules_are_fooled_is_what_they_give():
+    rows = build(DATA, "tsa-rest14")["test"]
+    references, sentences = ([row[name] for row in rows] for name in ("text", "sentence"))
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    table = re.search(r"\n\| what is written .*?\n\n", card, re.DOTALL)[0].strip().splitlines()
+    assert [cell.strip() for cell in table[0].strip("|").split("|")[1:]] == list(RULES)
+    for line, predictions in zip(table[2:], foolish_predictions(references), strict=True):
+        found = score_texts(predictions, references, sentences, rules=RULES)
+        keys = ["f1", *(f"{rule.replace('-', '_')}_f1" for rule in RULES[1:])]
+        assert line.split("|")[-6:-1] == [f" {100 * found[key]:.2f} " for key in keys], line
 
 
 def test_the_example_of_the_description_runs(metric):
@@ -148,25 +221,3 @@ def test_the_example_of_the_description_runs(metric):
     namespace = {"fsa_f1": metric}
     exec("\n".join(lines[1:-1]), namespace)
     assert eval(lines[-1], namespace) == (1.0, 0.5, 0.5, 1)
-
-
-@pytest.fixture(scope="module")
-def app():
-    spec = importlib.util.spec_from_file_location("fsa_f1_app", FOLDER / "app.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_app_scores_pasted_lines(app):
-    table, counts = app.score("Good food, rude staff.\nThe soup.", "food | positive\n", "food | positive\n\n", "tsa")
-    assert table == [["paper", 100, 100, 100], ["strict", 100, 100, 100]]
-    assert dict(counts)["sentences"] == 2
-
-
-def test_the_app_shows_its_example_and_names_missing_lines(app):
-    import gradio
-
-    assert app.score(*app.EXAMPLE)[0] == [["paper", 75, 66.67, 70.59], ["strict", 50, 66.67, 57.14]]
-    with pytest.raises(gradio.Error, match="found 1 predictions, 2 references, 2 sentences"):
-        app.score("a\nb", "a | positive\n", "a | positive", "tsa")
