@@ -169,10 +169,9 @@ def to_csv(table: Table) -> str:
         for line in block.lines:
             cells = [block.heading]
             for cell, has_spread in zip(line, spread, strict=True):
-                mean, sd = cell[:2] if isinstance(cell, Value) else (cell, None)
-                cells.append(
-                    f"{mean:.2f}" if isinstance(mean, float) else "" if mean in (None, MISSING) else str(mean)
-                )
+                sd = cell.sd if isinstance(cell, Value) else None
+                number = f"{cell.mean:.2f}" if isinstance(cell, Value) else cell
+                cells.append("" if number in (None, MISSING) else number)
                 cells += ["" if sd is None else f"{sd:.2f}"] if has_spread else []
             writer.writerow(cells)
     return out.getvalue()

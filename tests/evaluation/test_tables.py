@@ -6,7 +6,6 @@ import pytest
 
 from hub_tools.evaluation.results import SCORES
 from hub_tools.evaluation.tables import complete, summarise, table
-from hub_tools.evaluation.typesetting import markdown
 
 
 def row(model, config, seed, f1, subset="all", split="test_hard", n_sentences=10, strict_f1=None):
@@ -106,7 +105,60 @@ def test_the_table_can_show_the_official_test_set():
     assert lines[0][3:] == ["52.00 ± 2.83", "52.00 ± 2.83", "+0.00"]
 
 
-def test_markdown_puts_text_left_and_numbers_right():
-    assert markdown(["config", "subset", "rule", "base"], [["tsa", "All", "paper", "50.00"]]) == (
-        "| config | subset | rule | base |\n| :-- | :-- | :-- | --: |\n| tsa | All | paper | 50.00 |"
-    )
+# --- Columns that older results lack, quads and shares --------------------------------------------------------------
+
+
+def test_results_of_old_are_of_all_sentences_and_plain_ones():
+    (found,) = complete([row("base", "tsa-rest14", 1, 0.5)])
+    assert (found["train_share"], found["input_form"]) == (1.0, "plain")
+    (found,) = complete([row("base", "tsa-rest14", 1, 0.5) | {"train_share": None, "input_form": None}])
+    assert (found["train_share"], found["input_form"]) == (1.0, "plain")
+
+
+def test_a_label_with_both_input_forms_is_two_models():
+    rows = [
+        row("base", "tsa-rest14", seed, 0.5) | {"input_form": form}
+        for seed, form in ((1, "plain"), (2, "instruction"))
+    ]
+    assert [found["model"] for found in complete(complete(rows))] == ["base", "base, instruction"]
+    assert [found["model"] for found in complete(rows[1:])] == ["base"]
+
+
+def test_shares_of_the_training_sentences_are_apart_and_not_in_the_table():
+    rows = [row("base", "tsa-rest14", 1, f1) | {"train_share": share} for f1, share in ((0.5, 1.0), (0.2, 0.1))]
+    summary = summarise(rows)
+    assert of(summary, config="tsa-rest14", train_share=0.1)["f1_mean"] == pytest.approx(20)
+    assert of(summary, config="mean", train_share=1.0)["f1_mean"] == pytest.approx(50)
+    assert table(summary)[1][0][3:] == ["50.00"]
+
+
+def test_quads_have_their_own_mean_split_and_subsets():
+    rows = [row("base", "tsa-rest14", 1, 0.2), row("base", "acos-rest16", 1, 0.6, split="test")]
+    rows += [
+        row("base", "acos-rest16", 1, 0.4, "implicit_opinion", "test"),
+        row("base", "tsa-rest14", 1, 0.9, split="test"),
+    ]
+    summary = summarise(rows)
+    assert of(summary, config="mean", split="test_hard")["f1_mean"] == pytest.approx(20)
+    assert of(summary, config="mean of quads", subset="all")["f1_mean"] == pytest.approx(60)
+    _, lines = table(summary)
+    assert ["acos-rest16", "Implicit opinion", "paper", "40.00"] in lines
+    assert not [line for line in lines if line[0] == "acos-rest16" and line[1] == "Implicit"]
+    assert lines[0] == ["tsa-rest14", "All", "paper", "20.00"]
+
+
+def test_a_mean_is_of_models_that_have_all_configs():
+    rows = [
+        row("base", "tsa-rest14", 1, 0.2),
+        row("base", "asa-rest16", 1, 0.4),
+        row("distilled", "tsa-rest14", 1, 0.9),
+    ]
+    assert [found["model"] for found in summarise(rows) if found["config"] == "mean"] == ["base"]
+
+
+def test_other_rules_are_summarised_where_all_seeds_have_them():
+    rows = [row("base", "tsa-rest14", seed, 0.5) | {"partial_f1": 0.6, "absa_quad_f1": None} for seed in (1, 2)]
+    rows[1]["absa_quad_f1"] = 0.7
+    found = of(summarise(rows), config="tsa-rest14")
+    assert found["partial_f1_mean"] == pytest.approx(60)
+    assert "absa_quad_f1_mean" not in found

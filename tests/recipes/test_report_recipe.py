@@ -74,7 +74,9 @@ def test_from_results_to_report_pages_and_cards(go, namespace, tmp_path):
     push_results(namespace, tables)
     student = f"{namespace}/t5-tsa-rest14"
     HfApi().create_repo(student)
-    HfApi().upload_file(path_or_fileobj=b"# A student\n", path_in_repo="README.md", repo_id=student)
+    HfApi().upload_file(
+        path_or_fileobj=b"---\nlicense: mit\n---\n# A student\n", path_in_repo="README.md", repo_id=student
+    )
     docs = tmp_path / "docs"
     out = go("--students", "distilled=t5", "--docs", str(docs), "--reviews", "base=0", "distilled=100")
 
