@@ -83,6 +83,11 @@ LIMITS = (
         "In the quadruple configs every sentence holds an opinion, whereas many of the others hold none: their scores"
         " do not compare.",
     ),
+    (
+        ("asqp-rest15",),
+        "What SemEval 2015 tested on, SemEval 2016 trains on: a model that was trained on `asa-rest16`, `acos-rest16`"
+        " or `asqp-rest16` must not be tested on `asqp-rest15`.",
+    ),
     (("asqp-rest15", "asqp-rest16"), "ASQP has no implicit opinions: `implicit` is false throughout."),
 )
 
@@ -133,8 +138,8 @@ def counts(benchmark: Mapping[str, Mapping[str, Sequence[Row]]]) -> list[dict[st
                     "config": config,
                     "split": split,
                     "sentences": found["sentences"],
-                    "targets": found["targets"],
-                    "aspects": found["aspects"],
+                    "targets": found["targets"] or None,
+                    "aspects": found["aspects"] or None,
                     "quads": sum(map(len, opinions)) if is_quads else None,
                     "implicit aspect": sum(map(_lacks_target, opinions)) if is_quads else None,
                     "implicit opinion": found["implicit"],
@@ -151,5 +156,5 @@ def _lacks_target(opinions: Sequence[Row]) -> bool:
 def said_changes(changes: Mapping[str, Counter[str]]) -> list[str]:
     """What differs from the files, in words; config → (what → how often) comes in."""
     return [
-        f"`{config}`: {cases} {what}." for config, found in changes.items() for what, cases in found.items() if cases
+        f"`{config}`: {what}: {cases}." for config, found in changes.items() for what, cases in found.items() if cases
     ]

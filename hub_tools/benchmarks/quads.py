@@ -13,7 +13,7 @@ set is public in two forms that annotate the same sentences in the same order:
     ('food quality | positive | Pad Thai | great', 4, False)
 
 Categories are kept as each form writes them ("food quality", or "FOOD#QUALITY" in raw ACOS): the text form is the
-same. Opinions stand in the order of annotation, repeats included; the text says each distinct one once.
+same. Opinions, and the text, are in the order of annotation, repeats included: 30 sentences have one.
 """
 
 import logging

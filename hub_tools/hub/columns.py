@@ -23,8 +23,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "id": "the ID in the source file, or the position there; unique within a split",
         "sentence": "one sentence of a review",
         "opinions": "list of `target` (null: not in the words), `start`, `end` (characters), `category`, `polarity`,"
-        " `opinion_words` (null: not annotated; empty: the opinion is implied); all of them, repeats included",
-        "text": "the gold opinions in the text form that students write and the metric reads, each distinct one once",
+        " `opinion_words` (null: not annotated; empty: the opinion is implied)",
+        "text": "the gold opinions in the text form that students write and the metric reads",
         "hard": "from the additional hard test set",
         "implicit": "some opinion has no opinion words; null where nobody annotated them",
         "multiple": "the sentence holds more than one polarity",
