@@ -12,7 +12,8 @@ False alarms, in 4,674 real reviews and 500 more with Mixtral's replies, looking
 found by the first two ways. Three hold hard test sentences of 24 to 32 words, which were taken from these very
 reviews; 90 hold phrases of 5 to 7 words that many people write ("Can't wait to go back."). They go all the same: 1.6 %
 of the texts is a fair price for being able to say that none is left. The n-gram way finds nothing more; runs of five
-words instead of eight would find 69 more texts, all by chance.
+words instead of eight would find 69 more texts, all by chance. With the quadruple sets there are 6,870 sentences and
+116 such texts (2.0 %), the further 23 by phrases of 5 to 7 words too ("I would highly recommend this!").
 """
 
 from collections import Counter, defaultdict
