@@ -91,7 +91,8 @@ def rule_gaps(rows: Iterable[Mapping]) -> list[dict]:
         if row["subset"] == "all" and row["split"] == headline(row["config"]) and row["train_share"] == 1:
             cells.setdefault((row["config"], row["model"]), []).append(row)
     found = []
-    for (config, model), runs in cells.items():
+    configs = list(dict.fromkeys(config for config, _ in cells))
+    for (config, model), runs in sorted(cells.items(), key=lambda item: configs.index(item[0][0])):
         scores = {
             name: 100 * statistics.mean(run[name] for run in runs)
             for name in ("precision", "recall", "f1", "strict_f1", *EXTRA_SCORES)

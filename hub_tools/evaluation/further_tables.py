@@ -48,6 +48,6 @@ def shares_table(rows: Sequence[Mapping]) -> list[Table]:
     for model, points in found.items():
         values = {point.x: Value(point.mean, point.sd if point.seeds > 1 else None) for point in points}
         lines.append([model, *(values.get(share) for share in shares)])
-    columns = [("", "Method"), *(("Share of the training sentences", f"{100 * share:g} %") for share in shares)]
+    columns = [("", "Method"), *(("Share of train", f"{100 * share:g} %") for share in shares)]
     title = f"Less training data (F1 in percent, paper rule, mean of {cells} cells)"
     return [Table("shares", title, columns, [Block("", lines)], "Validation sets are whole.")]

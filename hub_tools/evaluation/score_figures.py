@@ -98,7 +98,7 @@ def draw_rules(rows: Sequence[Mapping], path: Path, title: str) -> None:
             left.annotate(f"{low - high:+.1f}", (max(low, high), place), (7, 0), textcoords="offset points",
                           va="center", fontsize=7.5)  # fmt: skip
         left.set_yticks(places, labels)
-        left.invert_yaxis()
+        left.set_ylim(len(rows) - 0.4, -0.6)
         left.margins(x=0.12)
         left.set_xlabel("F1 (%), all sentences")
         begin = [0.0] * len(rows)

@@ -85,3 +85,12 @@ def test_a_model_that_wrote_nothing_has_no_causes():
     nothing = {"n_predicted": 0, "n_malformed": 0, "n_invented": 0, "n_repeated": 0}
     (gap,) = rule_gaps([row("base", 1.0, 1, 0.0, **nothing)])
     assert (gap["gap"], gap["invented"]) == (0, 0)
+
+
+def test_the_gaps_are_config_by_config_whatever_the_order_of_the_rows():
+    nothing = {"n_predicted": 1, "n_malformed": 0, "n_invented": 0, "n_repeated": 0}
+    rows = [
+        row(model, 1.0, 1, 0.5, config, **nothing) for model in ("a", "b") for config in ("tsa-rest14", "asa-rest16")
+    ]
+    found = [(gap["config"], gap["model"]) for gap in rule_gaps(rows)]
+    assert found == [("tsa-rest14", "a"), ("tsa-rest14", "b"), ("asa-rest16", "a"), ("asa-rest16", "b")]
