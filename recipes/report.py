@@ -73,7 +73,8 @@ def main() -> None:
     revision = resolve_input(results, "dataset")
     rows = complete(load_dataset(results, "scores", revision=revision, split="results").to_list())
     predictions = complete(read_predictions(results, revision))
-    run = Run.from_json(Path(hf_hub_download(results, RUN_FILE, repo_type="dataset", revision=revision)).read_text())
+    run_file = hf_hub_download(results, RUN_FILE, repo_type="dataset", revision=revision)
+    run = Run.from_json(Path(run_file).read_text(encoding="utf-8"))
 
     folder = Path(arguments.runs) / "report"
     report = make_report(rows, predictions, asked, folder)

@@ -78,9 +78,9 @@ class Report:
         shown = [
             f"![{self.pictures[name]}]({folder}/figures/{name}.png)" for name in FEATURED if name in self.pictures
         ]
-        compact = markdown(self.header, [[markdown_text(cell) for cell in line] for line in self.lines])
+        compact = compact_table(self.header, self.lines)
         more = f"Tables in the paper's layout, all tests and pictures: [{folder}/results.md]({folder}/results.md)."
-        return "\n\n".join(["## Report", compact, NOTE, *self.sentences, *shown, more])
+        return "\n\n".join(["## Report", compact, NOTE, *map(markdown_text, self.sentences), *shown, more])
 
 
 def make_report(rows: Iterable[Mapping], predictions: Iterable[Mapping], asked: Asked, folder: Path) -> Report:
@@ -166,9 +166,9 @@ def report_text(
     missing: Sequence[str],
 ) -> str:
     """results.md: the comparison, what the tests say, pictures, the paper's tables, what is missing."""
-    compact = markdown(header, [[markdown_text(cell) for cell in line] for line in lines])
-    parts = [f"# {title}", compact, NOTE]
-    parts += ["## What is more than chance", "\n".join(f"- {line}" for line in sentences)] if sentences else []
+    parts = [f"# {markdown_text(title)}", compact_table(header, lines), NOTE]
+    if sentences:
+        parts += ["## What is more than chance", "\n".join(f"- {markdown_text(line)}" for line in sentences)]
     parts += [
         "## Pictures",
         *(f"![{caption}](figures/{name}.png)\n\n{caption}." for name, caption in pictures.items()),
@@ -176,6 +176,11 @@ def report_text(
     parts += ["## Tables", *(to_markdown(one) for one in tables)]
     parts += ["## Not in this report", "\n".join(f"- {line}" for line in missing)] if missing else []
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def compact_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The comparison as Markdown, labels escaped."""
+    return markdown([*map(markdown_text, header)], [[*map(markdown_text, line)] for line in lines])
 
 
 def write(report: Report, summary: Sequence[Mapping], comparisons: Sequence[Comparison], folder: Path) -> None:

@@ -74,9 +74,9 @@ def shown(cell: Cell) -> str:
 def to_markdown(table: Table) -> str:
     """Title, one GitHub table per block under the block's heading, and the note."""
     header = [" ".join(filter(None, column)) for column in table.columns]
-    parts = [f"**{table.title}**"]
+    parts = [f"**{markdown_text(table.title)}**"]
     for block in table.blocks:
-        parts += [f"*{block.heading}*"] if block.heading else []
+        parts += [f"*{markdown_text(block.heading)}*"] if block.heading else []
         lines = [[markdown_text(shown(cell)) for cell in line] for line in block.lines]
         parts.append(markdown(header, lines, table.text_columns))
     return "\n\n".join([*parts, *([table.note] if table.note else [])]) + "\n"

@@ -79,6 +79,13 @@ def test_noise_is_of_the_noisiest_model_and_empty_subsets_have_none():
     ]
 
 
+def test_noise_is_at_least_half_the_interval_so_that_a_report_does_not_contradict_itself():
+    """Of two seeds the interval is far wider than the bound."""
+    found = comparison(noise=0.02)._replace(low=-0.05, high=0.15)
+    ((_, _, _, noise, sure),) = noise_table([found]).blocks[0].lines
+    assert (noise, sure) == (Value(pytest.approx(10)), Value(pytest.approx(2.8 + 8)))
+
+
 def test_verdicts_are_counted_in_words():
     found = [
         comparison(),
