@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,11 +13,6 @@ from tests.tiny_models import save_tiny_student
 
 REVIEW = "The pasta was superb but the waiter ignored us."
 LESSONS = [(REVIEW, "pasta | positive ; waiter | negative"), ("Nothing to say.", "")]
-GOLD = [
-    {"id": 1, "sentence": "Good food, rude staff.", "text": "food | positive ; staff | negative", "implicit": False},
-    {"id": 2, "sentence": "We left.", "text": "", "implicit": False},
-]
-PREDICTIONS = [{"id": 2, "prediction": "pizza | negative"}, {"id": 1, "prediction": "food | positive"}]
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +25,6 @@ def reviews(tmp_path):
     path = tmp_path / "reviews.csv"
     path.write_text(f'stars,review\n5,Nothing to say.\n3,"Nothing to say. {REVIEW}"\n1,\n', encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def scored(tmp_path):
-    for name, rows in (("predictions.jsonl", PREDICTIONS), ("gold.jsonl", GOLD)):
-        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return [str(tmp_path / "predictions.jsonl"), str(tmp_path / "gold.jsonl")]
 
 
 def read_csv(path: Path) -> list[dict]:
@@ -127,51 +114,6 @@ def test_a_failure_half_way_leaves_yesterdays_table(student, reviews, tmp_path, 
     assert "stopped; nothing was written" in capsys.readouterr().err
 
 
-# --- fsa score -------------------------------------------------------------------------------------------------------
-
-
-def test_score_prints_both_rules(scored):
-    """As a command of its own, installed. 2 gold; paper: 1 predicted (pizza is invented), 1 right; strict: 2, 1."""
-    finished = subprocess.run(
-        [Path(sys.executable).parent / "fsa", "score", *scored, "--task", "tsa"], capture_output=True, text=True
-    )
-    assert (finished.returncode, finished.stderr) == (0, "")
-    numbers = [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in finished.stdout.splitlines() if "│" in line
-    ]
-    assert ["All", "paper", "100.00", "50.00", "66.67"] in numbers
-    assert ["All", "strict", "50.00", "50.00", "50.00"] in numbers
-    assert "n_" not in finished.stdout
-    assert "invented 1" in finished.stdout
-
-
-def test_score_shows_a_dash_for_a_subset_without_sentences_and_nothing_for_one_that_is_unknown(scored, capsys):
-    assert cli.main(["score", *scored, "--task", "tsa"]) == 0
-    out = capsys.readouterr().out
-    implicit = [line.replace(" ", "") for line in out.splitlines() if "Implicit" in line]
-    assert implicit == ["│Implicit│paper│–│–│–│", "│Implicit│strict│–│–│–│"]
-    assert "Multiple" not in out
-
-
-def test_score_gives_json_to_programs(scored, capsys):
-    assert cli.main(["score", *scored, "--task", "tsa", "--json"]) == 0
-    scores = json.loads(capsys.readouterr().out)
-    assert (scores["f1"], scores["strict_f1"], scores["n_invented"]) == (pytest.approx(2 / 3), 0.5, 1)
-
-
-def test_score_tells_file_and_line_of_what_it_cannot_read(scored, capsys):
-    Path(scored[0]).write_text('{"id": 1, "prediction": ""}\n{"id": 2}\n')
-    assert cli.main(["score", *scored, "--task", "tsa"]) == 1
-    assert capsys.readouterr().err == (
-        f"fsa score: {scored[0]}:2: field 'prediction' should be text, found None; fields: id.\n"
-    )
-
-
-def test_score_refuses_an_unknown_task(scored, capsys):
-    assert cli.main(["score", *scored, "--task", "sentiment"]) == 1
-    assert "tsa" in capsys.readouterr().err
-
-
 # --- fsa plan --------------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +199,7 @@ def test_plan_tells_in_one_line_what_it_cannot_do(label_yaml, options, message, 
         ["extrakt"],
         ["extract", "a.csv"],
         ["score", "p.jsonl", "g.jsonl"],
+        ["score", "p.jsonl", "--task", "tsa", "--rule", "semeval"],
         ["plan"],
         ["extract", "a.csv", "--student", "me/x", "--batch_size", "0"],
         ["extract", "a.csv", "--student", "me/x", "--batch_size", "many"],
@@ -283,10 +226,12 @@ def test_hub_commands_reach_the_embedded_hub(tmp_path, capfd):
     assert capfd.readouterr().out.startswith("http://127.0.0.1:")
 
 
-def test_a_bug_keeps_its_trace(scored, monkeypatch):
+def test_a_bug_keeps_its_trace(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise KeyError("bug")
 
     monkeypatch.setattr("hub_tools.evaluation.scoring.score_texts", broken)
+    path = tmp_path / "scored.jsonl"
+    path.write_text(json.dumps({"sentence": "Good.", "reference": "", "prediction": ""}))
     with pytest.raises(KeyError):
-        cli.main(["score", *scored, "--task", "tsa"])
+        cli.main(["score", str(path), "--task", "tsa"])

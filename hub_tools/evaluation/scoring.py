@@ -167,7 +167,10 @@ def implicit_flags(references: Sequence[str], sentences: Sequence[str], task: st
     wanted = _IMPLICIT_FIELDS.get(task)
     if not wanted:
         return {}
-    gold = [parse(reference, task, sentence).pairs for reference, sentence in zip(references, sentences, strict=True)]
+    gold = [
+        parse(reference, task, sentence).pairs if IMPLICIT in reference else []
+        for reference, sentence in zip(references, sentences, strict=True)
+    ]
     places = {name: fields_of(task).index(field) for name, field in wanted.items()}
     return {name: [any(item[i] == IMPLICIT for item in items) for items in gold] for name, i in places.items()}
 

@@ -176,29 +176,34 @@ def parse(text: str, task: str, sentence: str) -> Parsed:
 
 def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
     """`parse` for any number of fields."""
-    fields = fields_of(task)
-    polarities = _polarities(task)
+    n_fields, polarity_at, polarities, quoted, filled = _reading(task)
     found = []
     malformed = invented = 0
     for item in text.split(";"):
-        if not item or item.isspace():
-            continue
         texts = tuple([part.strip() for part in item.split("|")])
-        well_formed, grounded = len(texts) == len(fields), True
-        for field, part in zip(fields, texts):  # noqa: B905 (lengths may differ: then it is malformed already)
-            if field == "polarity":
-                well_formed = well_formed and part in polarities
-            elif field in ("target", "opinion"):
-                grounded = grounded and (part in sentence or part == IMPLICIT)
-            elif not part:
-                well_formed = False
-        if not well_formed:
-            malformed += 1
-        elif grounded:
-            found.append(texts)
-        else:
+        if (
+            len(texts) != n_fields
+            or (polarity_at is not None and texts[polarity_at] not in polarities)
+            or "" in [texts[place] for place in filled]
+        ):
+            malformed += texts != ("",)
+        elif texts == ("",):
+            continue
+        elif [place for place in quoted if texts[place] not in sentence and texts[place] != IMPLICIT]:
             invented += 1
+        else:
+            found.append(texts)
     return Parsed(found, malformed, invented)
+
+
+@lru_cache(maxsize=64)
+def _reading(task: str) -> tuple[int, int | None, tuple[str, ...], list[int], list[int]]:
+    """How many fields there are, where the polarity stands and which ones there are, which fields the sentence must
+    hold, and which must not be empty."""
+    fields = fields_of(task)
+    quoted = [place for place, field in enumerate(fields) if field in ("target", "opinion")]
+    filled = [place for place, field in enumerate(fields) if field in ("category", "field")]
+    return len(fields), fields.index("polarity") if "polarity" in fields else None, _polarities(task), quoted, filled
 
 
 def locate(pairs: Sequence[tuple[str, str]], sentence: str) -> list[dict[str, Any]]:
