@@ -259,7 +259,9 @@ def list_formats() -> None:
     from hub_tools.benchmarks.formats.rows import FLAGS
 
     for name, format in FORMATS.items():
-        missing = [text for key, text in HOLDABLE.items() if key not in format.holds and key not in FLAGS]
+        known = {*format.holds, *FLAGS, *([] if "opinion" in format.holds else ["words"])}
+        missing = [text for key, text in HOLDABLE.items() if key not in known]
+        missing += [f"opinions without {need}" for need in sorted(format.needs) if need in format.holds]
         missing += ["targets that do not begin and end with a token"] * format.tokens
         print(f"{name} ({', '.join(format.tasks) or 'any task'}): {format.about}")
         print(f"    cannot hold: {'; '.join(missing) or '–'}")

@@ -73,20 +73,21 @@ def rows_of(drafts: Iterable[Draft], task: str, problems: Problems) -> list[Row]
     seen: dict[str, int | str] = {}
     for number, draft in enumerate(drafts, 1):
         id_ = str(number) if draft.id is None else draft.id
-        reasons = [(draft.place, reason) for reason in _text_reasons(draft.sentence, "the sentence")]
-        reasons += [(draft.place, reason) for reason in _text_reasons(id_, "the id")]
-        if id_ in seen:
-            reasons.append((draft.place, f"id {id_!r} occurs before, at {seen[id_]}; ids must be unique"))
-        seen.setdefault(id_, draft.place)
-        reasons += draft.wrong or (_check(draft, task, problems) if not reasons else [])
-        if not reasons:
+        reasons = _text_reasons(draft.sentence, "the sentence") + _text_reasons(id_, "the id")
+        if not reasons and id_ in seen:
+            reasons = [f"id {id_!r} occurs before, at {seen[id_]}; ids must be unique"]
+        located = [(draft.place, reason) for reason in reasons] + draft.wrong
+        located = located or _check(draft, task, problems)
+        if not located:
             row = {"id": id_, "sentence": draft.sentence, "opinions": placed(draft.sentence, draft.opinions)}
             try:
                 rows.append(finished(row, task, annotated, draft.flags))
             except ValueError as error:
-                reasons.append((draft.place, str(error)))
-        if reasons:
-            problems.reject(draft.place, reasons, draft.id, draft.sentence)
+                located = [(draft.place, str(error))]
+        if located:
+            problems.reject(draft.place, located, draft.id, draft.sentence)
+        if isinstance(id_, str):
+            seen.setdefault(id_, draft.place)
     return rows
 
 
@@ -142,7 +143,7 @@ def _text_reasons(text: Any, what: str) -> list[str]:
         return [f"{what} should be text, found {type(text).__name__} {text!r:.60}"]
     if not text.strip():
         return [f"{what} is empty"]
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
         return [f"{what} holds half a character (a lone surrogate): {text!r:.60}"]
     return []
 

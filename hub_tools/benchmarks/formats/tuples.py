@@ -41,7 +41,7 @@ def read(data: bytes, problems: Problems, task: str, shape: str, item: Callable[
             try:
                 draft.opinions.append(item(tuple(values) if isinstance(values, list | tuple) else (), sentence))
             except NotOne as error:
-                reason = f"item {index}, {values!r:.80}: {error or f'expected {shape}'}"
+                reason = f"item {index}, {values!r:.80}: {str(error) or f'expected {shape}'}"
                 draft.wrong.append((number, reason))
         drafts.append(draft)
     return drafts
@@ -103,7 +103,7 @@ def _strings(values: tuple, count: int) -> tuple[str, ...]:
 
 
 def _polarity(letters: object) -> str:
-    if letters not in LETTERS:
+    if not isinstance(letters, str) or letters not in LETTERS:
         raise NotOne(f"unknown polarity {letters!r}; allowed: {', '.join(LETTERS)}")
     return LETTERS[letters]
 

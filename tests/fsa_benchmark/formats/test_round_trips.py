@@ -72,7 +72,7 @@ def come_back(rows, name, task, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(many=st.lists(drafts(), min_size=1, max_size=4))
 def test_what_is_read_back_is_what_was_fitted_and_without_losses_that_is_all(name, many, tmp_path):
     task = (FORMATS[name].tasks or ("tsa",))[0]
@@ -85,7 +85,7 @@ def test_what_is_read_back_is_what_was_fitted_and_without_losses_that_is_all(nam
 
 
 @pytest.mark.parametrize("name", ["jsonl"])
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(many=st.lists(drafts(), min_size=1, max_size=4))
 def test_benchmark_rows_lose_nothing_as_json_lines(name, many, tmp_path):
     rows = make_rows(many)
