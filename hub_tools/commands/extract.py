@@ -24,15 +24,14 @@ def run(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from hub_tools.reviews.tables import read_texts, write_table
-    from hub_tools.students.extraction import extract_table, load_student
+    from hub_tools.students.extraction import extract_table, load_student, table_columns
 
     texts, column = read_texts(options.reviews, options.column)
     student = load_student(options.student, options.revision)
     print(
         f"{len(texts)} texts from column '{column}' of {options.reviews}; student {options.student}.", file=sys.stderr
     )
-    name = "target" if student.task == "tsa" else "category"
-    columns = ["row", name, "polarity", "sentence", "start", "end"]
+    columns = table_columns(student.task)
     with tqdm(texts, unit="text", file=sys.stderr, disable=None) as progress:
         rows = extract_table(student, progress, options.batch_size)
         if options.output:
@@ -43,5 +42,6 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         print(f"{count} opinions written to {options.output}.", file=sys.stderr)
     else:
-        show(columns[:4], [[str(row[key]) for key in columns[:4]] for row in rows])
+        shown = columns[:-2]
+        show(shown, [["" if row[key] is None else str(row[key]) for key in shown] for row in rows])
     return 0

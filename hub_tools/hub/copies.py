@@ -45,6 +45,7 @@ COPIES = (
     Copy("hub_tools/evaluation/files.py", "metrics/fsa_f1/files.py"),
     Copy("hub_tools/opinions.py", "spaces/t5_sentiment/opinions.py"),
     Copy("hub_tools/students/extraction.py", "spaces/t5_sentiment/extraction.py"),
+    Copy("hub_tools/students/splitting.py", "spaces/t5_sentiment/splitting.py"),
 )
 
 

@@ -37,7 +37,6 @@ MIN_SENTENCE = 25  # shorter ones ("Great food.") show little
 
 ORDER = ("positive", "negative", "neutral", "conflict")  # of the examples, as in the original
 
-_POLARITY_NAMES = f"{', '.join(POLARITIES[:-1])} or {POLARITIES[-1]}"
 _QUADS = (
     "Find every opinion in the sentence. For each one write: aspect category | polarity | target | opinion words. The"
     " target and the opinion words are copied from the sentence, or none where it does not say them."
@@ -99,7 +98,7 @@ def instruction(task: str, examples: Sequence[Mapping[str, Any]]) -> str:
     """
     _check(task)
     parts = [
-        f"Definition: {_DEFINITIONS[task]} The polarity is {_POLARITY_NAMES}. Put a ; between two. If there"
+        f"Definition: {_DEFINITIONS[task]} The polarity is {_polarity_names(task)}. Put a ; between two. If there"
         " are no opinions, write nothing."
     ]
     for number, row in enumerate(examples, 1):
@@ -130,6 +129,12 @@ def polarities_of(text: str) -> set[str]:
 def _check(task: str) -> None:
     if task not in _DEFINITIONS:
         raise ValueError(f"there is no instruction for the task {task!r}; allowed: {', '.join(_DEFINITIONS)}")
+
+
+def _polarity_names(task: str) -> str:
+    """Nobody annotated conflict in quads, and no reader takes it there."""
+    *names, last = POLARITIES if task in ("tsa", "asa") else POLARITIES[:3]
+    return f"{', '.join(names)} or {last}"
 
 
 def _name(text: str) -> str:

@@ -126,6 +126,8 @@ def _highlight(text: str, sentences: list[Sentence], task: str) -> list[tuple[st
         places: dict[tuple[int, int], list[str]] = {}
         for sentence in sentences:
             for opinion in sentence.opinions:
+                if opinion["start"] is None:  # a quad that only implies its target: the table has it
+                    continue
                 places.setdefault((opinion["start"], opinion["end"]), []).append(opinion["polarity"])
         marks = [(start, end, _label(polarities)) for (start, end), polarities in sorted(places.items())]
     pieces: list[tuple[str, str | None]] = []
@@ -149,7 +151,7 @@ def _label(polarities: list[str]) -> str:
 def _table(task: str, sentences: list[Sentence]) -> dict:
     rows = [
         [
-            opinion["target"] if task == "tsa" else opinion["category"].replace("_", " "),
+            _what(opinion, task),
             f"{SIGNS[opinion['polarity']]} {opinion['polarity']}",
             sentence.text,
         ]
@@ -159,8 +161,19 @@ def _table(task: str, sentences: list[Sentence]) -> dict:
     return {**_headers(task), "data": rows}
 
 
+def _what(opinion: dict, task: str) -> str:
+    """What an opinion is on; of quads "target (aspect): opinion words", as far as the text has them."""
+    if task == "tsa":
+        return opinion["target"]
+    aspect = opinion["category"].replace("_", " ")
+    if task == "asa":
+        return aspect
+    words = "".join(f": {words}" for words in opinion["opinion_words"])
+    return (f"{opinion['target']} ({aspect})" if opinion["target"] else aspect) + words
+
+
 def _headers(task: str) -> dict:
-    return {"headers": ["Target" if task == "tsa" else "Aspect", "Polarity", "Sentence"]}
+    return {"headers": [{"tsa": "Target", "asa": "Aspect"}.get(task, "Opinion"), "Polarity", "Sentence"]}
 
 
 def _summary(sentences: list[Sentence], asked: bool, student: Student) -> str:
@@ -179,7 +192,8 @@ def _summary(sentences: list[Sentence], asked: bool, student: Student) -> str:
 
 
 def _ready(student: Student) -> str:
-    reads = "opinion targets" if student.task == "tsa" else "aspect categories"
+    names = {"tsa": "opinion targets", "asa": "aspect categories"}
+    reads = names.get(student.task, "opinions with aspect, target and words")
     return f"<div role='status' class='quiet'>Ready: <b>{html.escape(student.name)}</b> reads {reads}.</div>"
 
 

@@ -23,6 +23,10 @@ PASTA = "The pasta was superb but the waiter ignored us."
 WORDS = {
     "tsa": [(PASTA, "pasta | positive ; waiter | negative"), ("Nothing to say.", "")],
     "asa": [(PASTA, "food style_options | positive ; service general | negative"), ("Nothing to say.", "")],
+    "acos": [
+        (PASTA, "food style_options | positive | pasta | superb"),
+        ("We waited.", "service general | negative | none | waited"),
+    ],
 }
 
 
@@ -36,7 +40,7 @@ def app():
     spec.loader.exec_module(module)
     yield module
     sys.path.remove(str(SPACE))
-    for name in {"extraction", "opinions"} - before:
+    for name in {"extraction", "opinions", "splitting"} - before:
         sys.modules.pop(name, None)
 
 
@@ -46,7 +50,7 @@ def students(tmp_path_factory):
     for task, lessons in WORDS.items():
         folder = save_tiny_student(tmp_path_factory.mktemp(task), task=task, lessons=lessons)
         push_model(folder, f"pages/{task}-student", card="---\nlicense: apache-2.0\n---\n# S\n")
-    return ["pages/tsa-student", "pages/asa-student"]
+    return ["pages/tsa-student", "pages/asa-student", "pages/acos-student"]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,19 @@ def test_aspects_highlight_their_sentence_by_all_its_polarities(client, students
     assert pieces(highlighted) == [("Nothing to say. ", None), (PASTA, "positive + negative")]
     assert table["headers"][0] == "Aspect"
     assert [row[0] for row in table["data"]] == ["food style options", "service general"]
+
+
+def test_quads_are_listed_with_aspect_and_words_and_highlight_the_targets_they_name(client, students):
+    text = f"We waited. {PASTA}"
+    highlighted, table, summary = client.predict(text, students[2], api_name="/read")
+    assert pieces(highlighted) == [("We waited. The ", None), ("pasta", "positive"), (PASTA[9:], None)]
+    assert table["headers"][0] == "Opinion"
+    assert table["data"] == [
+        ["service general: waited", "▼ negative", "We waited."],
+        ["pasta (food style options): superb", "▲ positive", PASTA],
+    ]
+    assert "▼ 1 negative" in summary
+    assert "reads opinions with aspect" in client.predict("", students[2], api_name="/read")[2]
 
 
 def test_a_text_without_opinions_says_so(client, students):

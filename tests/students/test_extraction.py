@@ -1,21 +1,22 @@
 """A tiny T5 learns six sentences by heart; what extraction makes of its texts is checked by hand."""
 
-import itertools
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from hub_tools.students import extraction
 from hub_tools.students.extraction import (
-    MAX_SENTENCE,
     StudentError,
     extract,
     extract_sentences,
     extract_table,
     load_student,
-    split_sentences,
+    table_columns,
 )
+from hub_tools.students.instructions import fill, instruction
+from hub_tools.students.models import escape_newlines
 from tests.tiny_models import save_tiny_student
 
 
@@ -41,8 +42,27 @@ def asa_student(tmp_path_factory):
     return load_student(str(save_tiny_student(tmp_path_factory.mktemp("asa"), task="asa", lessons=lessons)))
 
 
-def spans(text):
-    return [text[start:end] for start, end in split_sentences(text)]
+QUAD = ("The Pad Thai[NL]was very[NL]hot.", "food quality | neutral | Pad Thai | very hot")
+
+
+@pytest.fixture(scope="module")
+def quad_student(tmp_path_factory):
+    return load_student(str(save_tiny_student(tmp_path_factory.mktemp("quads"), task="acos", lessons=[QUAD])))
+
+
+@pytest.fixture
+def writes(monkeypatch):
+    """Puts a text into the mouth of every student."""
+    return lambda text: monkeypatch.setattr(
+        extraction, "_write", lambda student, sentences, batch_size: [text] * len(sentences)
+    )
+
+
+def with_instruction(folder, instruction):
+    """The student in the folder, after its config.json got the key."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "fsa_instruction": instruction}))
+    return load_student(str(folder))
 
 
 def test_targets_come_with_their_offsets_in_reading_order(student):
@@ -112,6 +132,112 @@ def test_the_table_has_one_row_per_opinion_and_keeps_the_rows_of_the_file(studen
     }
 
 
+def test_quads_come_with_target_category_and_words_as_the_review_has_them(quad_student):
+    review = "  The Pad  Thai\r\nwas very \n hot."
+    assert extract(quad_student, [review]) == [
+        [
+            {
+                "target": "Pad  Thai",
+                "start": 6,
+                "end": 15,
+                "category": "food quality",
+                "polarity": "neutral",
+                "opinion_words": ["very \n hot"],
+            }
+        ]
+    ]
+
+
+def test_quads_stand_in_reading_order_and_those_on_one_target_in_one_place(quad_student, writes):
+    writes(
+        "food prices | negative | none | pricey ; food quality | positive | tea | hot ; food style | neutral"
+        " | tea | none ; place general | negative | none | none ; food quality | positive | tea | hot"
+    )
+    [rows] = extract(quad_student, ["Hot or hot, the tea is pricey tea."])
+    assert [(row["target"], row["start"], row["category"], row["opinion_words"]) for row in rows] == [
+        ("tea", 16, "food quality", ["hot"]),
+        ("tea", 16, "food style", []),
+        (None, None, "food prices", ["pricey"]),
+        (None, None, "place general", []),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "food quality | positive | soup | hot",
+        "food quality | positive | tea | superb",
+        "food quality | positive | | hot",
+        "food quality | positive | tea |",
+        "food quality | lukewarm | tea | hot",
+        "food quality | conflict | tea | hot",
+        "food quality | positive",
+    ],
+)
+def test_quads_that_are_malformed_or_invented_are_left_out(quad_student, writes, text):
+    writes(f"{text} ; food general | neutral | tea | none")
+    [[row]] = extract(quad_student, ["The tea was hot."])
+    assert row["category"] == "food general"
+
+
+def test_the_table_of_quads_has_all_their_parts(quad_student, writes):
+    writes("food quality | positive | tea | hot ; place general | negative | none | none")
+    named, implied = extract_table(quad_student, ["The tea was hot."])
+    assert tuple(named) == tuple(implied) == table_columns("acos")
+    assert named == {
+        "row": 1,
+        "category": "food quality",
+        "target": "tea",
+        "opinion_words": "hot",
+        "polarity": "positive",
+        "sentence": "The tea was hot.",
+        "start": 4,
+        "end": 7,
+    }
+    assert (implied["target"], implied["opinion_words"], implied["start"], implied["end"]) == (None, None, 0, 16)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["tea", "hot", "the tea", "none", "", " ", "positive", "|", ";", " | ", " ; ", "food", "\n"])
+    ),
+    st.text(alphabet="tea hot\n\r \u00a0.", max_size=40),
+)
+def test_whatever_a_student_of_quads_writes_its_places_are_those_of_the_review(quad_student, parts, review):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extraction, "_write", lambda student, sentences, batch_size: ["".join(parts)] * len(sentences))
+        for row in extract(quad_student, [review])[0]:
+            assert row["start"] is None or review[row["start"] : row["end"]] == row["target"]
+            assert all(words in review for words in row["opinion_words"])
+
+
+def test_a_student_with_an_instruction_is_asked_in_its_words(tmp_path):
+    lessons = [
+        ("Braces {} {0} : The soup {was} hot. now:", "soup | neutral"),
+        ("The soup {was} hot.", "hot | positive"),
+    ]
+    student = with_instruction(
+        save_tiny_student(tmp_path, task="tsa", lessons=lessons), "Braces {} {0} : {sentence} now:"
+    )
+    review = "The soup {was} hot."
+    assert [(row["target"], row["start"]) for row in extract(student, [review])[0]] == [("soup", 4)]
+    plain = with_instruction(tmp_path, None)
+    assert [(row["target"], row["start"]) for row in extract(plain, [review])[0]] == [("hot", 15)]
+
+
+def test_the_template_that_fine_tuning_writes_is_read_as_it_was_trained(tmp_path):
+    template = instruction("tsa", [{"sentence": "A fine soup; really.", "text": "soup | positive"}])
+    lessons = [(fill(template, escape_newlines("The tea\nwas cold.")), "tea | negative")]
+    student = with_instruction(save_tiny_student(tmp_path, task="tsa", lessons=lessons), template)
+    assert [row["target"] for row in extract(student, ["The tea\r\nwas cold."])[0]] == ["tea"]
+
+
+@pytest.mark.parametrize("wrong", ["no place for it", "", 7, ["{sentence}"]])
+def test_an_instruction_without_a_place_for_the_sentence_is_refused(tmp_path, wrong):
+    with pytest.raises(StudentError, match=r"`fsa_instruction` = .*allowed: a text that holds \{sentence\}"):
+        with_instruction(save_tiny_student(tmp_path, task="tsa"), wrong)
+
+
 def test_the_table_reads_its_input_a_few_batches_ahead_only(student):
     read = []
 
@@ -152,52 +278,3 @@ def test_pickled_weights_are_never_loaded(tmp_path):
 def test_a_student_that_is_not_there_is_an_error_with_its_name(tmp_path):
     with pytest.raises(StudentError, match="nowhere"):
         load_student(str(tmp_path / "nowhere"))
-
-
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("One. Two! Three? Four… Five", ["One.", "Two!", "Three?", "Four…", "Five"]),
-        ("the screen is great. battery is bad.", ["the screen is great.", "battery is bad."]),
-        (
-            "Mr. Lee and Dr. Who came at 5 p.m. for $5.99 sushi.",
-            ["Mr. Lee and Dr. Who came at 5 p.m. for $5.99 sushi."],
-        ),
-        ("Open till 9 p.m. Great bar.", ["Open till 9 p.m.", "Great bar."]),
-        ("Tacos, etc. were fine", ["Tacos, etc. were fine"]),
-        ("It was great.The staff too.", ["It was great.", "The staff too."]),
-        ('He said "wow!" and left.', ['He said "wow!"', "and left."]),
-        ("Loved it\nWill return\n\nbye", ["Loved it", "Will return", "bye"]),
-        ("hard\nwrapped text", ["hard\nwrapped text"]),
-        ("好吃。服务差！", ["好吃。", "服务差！"]),
-        ("Good 👍🏽. Fine", ["Good 👍🏽.", "Fine"]),
-        (" \n\t ", []),
-    ],
-)
-def test_reviews_are_split_where_sentences_end(text, sentences):
-    assert spans(text) == sentences
-
-
-def test_a_text_without_full_stops_is_cut_at_white_space():
-    parts = spans("word " * 500)
-    assert max(map(len, parts)) <= MAX_SENTENCE
-    assert all(part.strip("word ") == "" and part.endswith("word") for part in parts)
-
-
-def test_a_composed_emoji_is_never_cut():
-    family = "👨‍👩‍👧‍👦"
-    assert all(part.count("👨") == part.count("👦") for part in spans(family * 300))
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.text(
-        alphabet=st.sampled_from("aB. !?\n\r\t\u00a0\u2026e\u0301👩🏽\u200d🚀\"')m") | st.characters(), max_size=900
-    )
-)
-def test_sentences_cover_every_sign_of_any_text_in_order(text):
-    pieces = split_sentences(text)
-    assert all(start < end for start, end in pieces)
-    assert all(first[1] <= second[0] for first, second in itertools.pairwise(pieces))
-    covered = "".join(text[start:end] for start, end in pieces)
-    assert "".join(covered.split()) == "".join(text.split())
