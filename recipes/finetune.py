@@ -2,8 +2,9 @@
 Fine-tunes students on the FSA benchmark, several seeds each, and scores them on its test sets.
 
 Reads:  <namespace>/fsa-benchmark, and the models named (`label=repo`, or `label=repo@revision`).
-Writes: <namespace>/fsa-results (scores and predictions), and for each label in `publish` and each config the student
-        of the seed with the best validation F1: <namespace>/<name>-<config>.
+Writes: <namespace>/fsa-results (scores and predictions; rows of other runs stay), and for each label in `publish` and
+        each config the student of the seed with the best validation F1: <namespace>/<name>-<config>. Locally
+        <runs>/finetune: each finished cell (model × config × share of train × seed), and results.md as it goes.
 
 accelerate launch recipes/finetune.py recipes/configs/demo/finetune.yaml
 """
@@ -13,17 +14,21 @@ from itertools import product
 from pathlib import Path
 
 from accelerate import PartialState
-from datasets import Dataset, load_dataset
+from datasets import Dataset, Features, Value
+from rich.console import Console
 from transformers.utils import logging
 
 from hub_tools.arguments import parse_arguments, run_stage
 from hub_tools.evaluation.grid import Cell, CellStore
-from hub_tools.evaluation.results import SUBSETS, prediction_rows, result_rows
+from hub_tools.evaluation.results import headline_split, key_of, result_rows, subsets_of, united
 from hub_tools.hub.cards import DatasetFacts, ModelFacts, Result, Teacher, dataset_card, model_card
 from hub_tools.hub.push import push_dataset, push_model
-from hub_tools.hub.runs import Run, find_finished_run, resolve_input, start_run
-from hub_tools.students.finetuning import Finetuning, finetune, predict
-from hub_tools.students.models import load_student, save_student
+from hub_tools.hub.runs import Run, resolve_input, start_run
+from hub_tools.hub.tables import pushed_rows
+from hub_tools.students.cells import Grid
+from hub_tools.students.crew import News, run_cells
+from hub_tools.students.finetuning import Finetuning
+from hub_tools.students.progress import Progress
 
 
 @dataclass
@@ -36,69 +41,91 @@ class Finetune(Finetuning):
     models: list[str] = field(default_factory=list, metadata={"help": "label=repo or label=repo@revision"})
     configs: list[str] = field(default_factory=list, metadata={"help": "configs of the benchmark"})
     seeds: list[int] = field(default_factory=lambda: [42, 52, 62, 72, 82, 142, 152, 162, 172, 182])
+    train_shares: list[float] = field(
+        default_factory=lambda: [1.0], metadata={"help": "shares of train that students learn from, e.g. 0.05 0.25 1"}
+    )
+    instructed: list[str] = field(
+        default_factory=list, metadata={"help": "labels that read each sentence within an instruction (InstructABSA)"}
+    )
     publish: list[str] = field(default_factory=list, metadata={"help": "labels whose scored students are pushed"})
     teachers: list[str] = field(default_factory=list, metadata={"help": "label=teacher+teacher, for the cards"})
+    workers: int = field(default=1, metadata={"help": "cells at the same time, each with its share of cores or GPUs"})
+    push_every: int = field(default=0, metadata={"help": "push results after this many cells too; 0: at the end only"})
 
 
 def main() -> None:
     arguments = parse_arguments(Finetune)
     check(arguments)
-    logging.set_verbosity_error()  # the trainer warns, run after run, of the tied weights that safetensors leaves out
+    logging.set_verbosity_error()  # loading warns, run after run, of the tied weights that safetensors leaves out
     results, benchmark = f"{arguments.namespace}/fsa-results", f"{arguments.namespace}/fsa-benchmark"
     state = PartialState()
     models = {label: resolve_model(reference, arguments.namespace) for label, reference in named(arguments.models)}
     inputs = {benchmark: resolve_input(benchmark, "dataset")}
     inputs |= {f"{repo_id}@{label}": commit for label, (repo_id, commit) in models.items()}
     run = start_run("finetune", asdict(arguments), inputs)
-    if find_finished_run(results, "dataset", run.digest):
+    cells = plan(arguments, models)
+    if holds(results, run, cells):
         state.print(f"finetune: {results} holds the results of this very run; reused.")
         return
 
-    cells = [
-        Cell(label, *models[label], config, seed)
-        for config in arguments.configs
-        for label in models
-        for seed in arguments.seeds
-    ]
     settings = Finetuning(**{key: getattr(arguments, key) for key in Finetuning.__dataclass_fields__})
-    store = CellStore(Path(arguments.runs) / "finetune", {"benchmark": inputs[benchmark], **asdict(settings)})
-    for number, cell in enumerate(cells, 1):
-        outcome = store.outcome(cell)
-        found = "finished before" if outcome else "running"
-        state.print(f"finetune: [{number}/{len(cells)}] {cell}: {found}", flush=True)
-        if outcome is None:
-            outcome = run_cell(cell, benchmark, inputs[benchmark], settings, store, arguments.publish, state)
-            if state.is_main_process:
-                store.prune([other for other in cells if (other.model, other.config) == (cell.model, cell.config)])
-        if state.is_main_process and outcome:
-            state.print(
-                f"          test F1 {100 * headline(outcome, cell):.2f}, {outcome['seconds']:.0f} s", flush=True
-            )
+    folder = Path(arguments.runs) / "finetune"
+    store = CellStore(folder, {"benchmark": inputs[benchmark], **asdict(settings)})
+    grid = Grid(benchmark, inputs[benchmark], settings, store, tuple(arguments.publish))
+    groups = {cell.group: [other for other in cells if other.group == cell.group] for cell in cells}
+    console = Console(quiet=not state.is_main_process)
+    with Progress(cells, store, settings.epochs, folder / "results.md", console) as progress:
+        unpushed = 0
 
-    for label, config in product(arguments.publish, arguments.configs):
-        best = store.best([cell for cell in cells if (cell.model, cell.config) == (label, config)])
-        if not store.student(best).is_dir():  # its cell was run before its label was to be published
-            run_cell(best, benchmark, inputs[benchmark], settings, store, arguments.publish, state)
+        def hear(news: News) -> None:
+            nonlocal unpushed
+            progress.hear(news)
+            if news.what == "finished" and state.is_main_process:
+                store.prune(groups[news.cell.group])
+                unpushed += 1
+                if arguments.push_every and unpushed == arguments.push_every:
+                    push_results(results, [cell for cell in cells if store.summary(cell)], store, run, arguments)
+                    unpushed = 0
 
+        failed = run_cells(cells, grid, arguments.workers, hear)
+        if not failed and state.is_main_process:  # a best cell may have been run before its label was to be published
+            lost = [
+                best for own in published(arguments, groups) if not store.student(best := store.best(own)).is_dir()
+            ]
+            for cell in lost:
+                store.forget(cell)
+        state.wait_for_everyone()
+        failed = failed or run_cells(cells, grid, arguments.workers, hear)
+    if failed:
+        raise RuntimeError(report(failed, folder))
     if state.is_main_process:
         run = run.finish()
+        for own in published(arguments, groups):
+            push_student(own, groups, store, benchmark, run, arguments)
         push_results(results, cells, store, run, arguments)
-        for label in arguments.publish:
-            for config in arguments.configs:
-                push_student(label, config, cells, store, benchmark, run, arguments)
-        state.print(f"finetune: pushed {results}.")
+        state.print(f"finetune: pushed {results}; the table is {folder}/results.md.")
     state.wait_for_everyone()
 
 
 def check(arguments: Finetune) -> None:
     """Stops at once where the end, hours later, could not be reached."""
-    for name in ("namespace", "configs", "seeds"):
+    for name in ("namespace", "configs", "seeds", "train_shares"):
         if not getattr(arguments, name):
             raise ValueError(f"`{name}` must be set.")
     labels = [label for label, _ in named(arguments.models)]
-    unknown = sorted({*arguments.publish} - {*labels})
-    if unknown:
-        raise ValueError(f"`publish` names {', '.join(unknown)}, but the models are {', '.join(labels)}.")
+    for name in ("publish", "instructed"):
+        unknown = sorted({*getattr(arguments, name)} - {*labels})
+        if unknown:
+            raise ValueError(f"`{name}` names {', '.join(unknown)}, but the models are {', '.join(labels)}.")
+    if len(arguments.publish) > 1:
+        raise ValueError(f"`publish` may name one model, since <name>-<config> has room for one: {arguments.publish}.")
+    wrong = [share for share in arguments.train_shares if not 0 < share <= 1]
+    if wrong:
+        raise ValueError(f"`train_shares` must be above 0 and at most 1, found {', '.join(map(str, wrong))}.")
+    if arguments.publish and 1.0 not in arguments.train_shares:
+        raise ValueError("`publish` asks for students that had all of train: put 1.0 into `train_shares`, or drop it.")
+    if arguments.workers < 1:
+        raise ValueError(f"`workers` must be at least 1, found {arguments.workers}.")
 
 
 def named(references: list[str]) -> list[tuple[str, str]]:
@@ -117,47 +144,42 @@ def resolve_model(reference: str, namespace: str) -> tuple[str, str]:
     return repo_id, resolve_input(repo_id, "model", revision or None)
 
 
-def run_cell(
-    cell: Cell,
-    benchmark: str,
-    revision: str,
-    settings: Finetuning,
-    store: CellStore,
-    publish: list[str],
-    state: PartialState,
-) -> dict:
-    """Fine-tunes and scores one cell; the main process keeps its outcome, and its student if it may be published."""
-    data = load_dataset(benchmark, cell.config, revision=revision)
-    model, tokenizer = load_student(cell.repo_id, cell.revision)
-    work = store.work(cell)
-    trainer, facts = finetune(
-        model,
-        tokenizer,
-        {split: data[split].to_list() for split in ("train", "validation")},
-        cell.task,
-        cell.seed,
-        settings,
-        work,
+def plan(arguments: Finetune, models: dict[str, tuple[str, str]]) -> list[Cell]:
+    """The cells of the run, those that differ in the seed only one after another."""
+    return [
+        Cell(label, *models[label], config, seed, share, "instruction" if label in arguments.instructed else "plain")
+        for config, label, share, seed in product(arguments.configs, models, arguments.train_shares, arguments.seeds)
+    ]
+
+
+def holds(results: str, run: Run, cells: list[Cell]) -> bool:
+    """Whether the repo holds this very run's rows of all its cells; other runs' rows may stand beside them."""
+    rows = pushed_rows(results).get("scores", {}).get("results", [])
+    return {key_of(cell.facts()) for cell in cells} <= {key_of(row) for row in rows if row.get("run") == run.digest}
+
+
+def published(arguments: Finetune, groups: dict[tuple, list[Cell]]) -> list[list[Cell]]:
+    """The cells, one list a config, whose best student is pushed: of a label in `publish`, with all of train."""
+    return [own for (label, _, share, _), own in groups.items() if label in arguments.publish and share == 1]
+
+
+def report(failed: list[News], folder: Path) -> str:
+    """What failed and how to go on."""
+    reasons = "\n".join(f"  {news.cell}: {news.more}" for news in failed)
+    return (
+        f"{len(failed)} cells failed, all others are finished and kept:\n{reasons}\nTraces are in {folder}/logs (or"
+        " above). The same command runs the failed ones again; with fewer `workers` each has more memory."
     )
-    rows = data["test_hard"].to_list()
-    outcome = {**facts, "predictions": prediction_rows(rows, predict(trainer, tokenizer, rows), cell.seed)}
-    if state.is_main_process:
-        student = work / "student" if cell.model in publish else None
-        if student:
-            save_student(trainer.model, tokenizer, student)
-        store.keep(cell, outcome, student)
-    state.wait_for_everyone()
-    return outcome
-
-
-def headline(outcome: dict, cell: Cell) -> float:
-    """Paper-rule F1 on all of `test_hard`."""
-    return result_rows(outcome["predictions"], cell.task, {})[0]["f1"]
 
 
 def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, arguments: Finetune) -> None:
-    """Pushes one row per model × config × split × subset × seed, and every prediction."""
-    scores, predictions = [], []
+    """
+    Pushes one row per model × config × share × split × subset × seed, and every prediction.
+
+    Rows that other runs pushed stay, but those of the same cells, which these replace.
+    """
+    scores: list[dict] = []
+    predictions: dict[str, list[dict]] = {}
     facts = {
         "git_revision": run.git_revision,
         "run": run.digest,
@@ -166,13 +188,21 @@ def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, ar
     }
     for cell in cells:
         outcome = store.outcome(cell)
-        shared = {"model": cell.model, "repo_id": cell.repo_id, "revision": cell.revision, "config": cell.config}
         measured = {"validation_f1": outcome["validation_f1"], "seconds": outcome["seconds"], **facts}
-        scores += result_rows(outcome["predictions"], cell.task, {**shared, "seed": cell.seed, **measured})
-        predictions += [{**shared, **row} for row in outcome["predictions"]]
+        scores += result_rows(outcome["predictions"], cell.config, {**cell.facts(), **measured})
+        shared = {name: value for name, value in cell.facts().items() if name != "seed"}
+        predictions.setdefault(headline_split(cell.config), []).extend(
+            {**shared, **row} for row in outcome["predictions"]
+        )
+    earlier = pushed_rows(results)
+    kept = earlier.get("predictions", {})
     tables = {
-        "scores": {"results": Dataset.from_list(scores)},
-        "predictions": {"test_hard": Dataset.from_list(predictions)},
+        "scores": {"results": Dataset.from_list(united(earlier.get("scores", {}).get("results", []), scores))},
+        "predictions": {
+            split: Dataset.from_list(united(kept.get(split, []), predictions.get(split, [])), PREDICTIONS)
+            for split in ("test_hard", "test")
+            if kept.get(split) or predictions.get(split)
+        },
     }
     card = dataset_card(
         DatasetFacts(
@@ -187,12 +217,22 @@ def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, ar
     push_dataset(tables, results, card, private=arguments.private, run=run)
 
 
+# Said outright: rows of different runs meet in one file, and a flag may be unknown in all of them.
+PREDICTIONS = Features(
+    dict.fromkeys(("model", "repo_id", "revision", "config"), Value("string"))
+    | {"train_share": Value("float64"), "input_form": Value("string")}
+    | dict.fromkeys(("id", "sentence", "reference", "prediction"), Value("string"))
+    | dict.fromkeys(("implicit", "multiple", "hard"), Value("bool"))
+    | {"seed": Value("int64")}
+)
+
+
 def push_student(
-    label: str, config: str, cells: list[Cell], store: CellStore, benchmark: str, run: Run, arguments: Finetune
+    own: list[Cell], groups: dict[tuple, list[Cell]], store: CellStore, benchmark: str, run: Run, arguments: Finetune
 ) -> None:
     """Pushes the student of the seed with the best validation F1; its card gives the scores of all seeds."""
-    own = [cell for cell in cells if (cell.model, cell.config) == (label, config)]
     best = store.best(own)
+    label, config, *_ = best.group
     teachers = dict(named(arguments.teachers)).get(label, "") if arguments.teachers else ""
     repo_id = f"{arguments.namespace}/{arguments.name}-{config}"
     facts = ModelFacts(
@@ -209,26 +249,28 @@ def push_student(
         run=run,
         results=[
             result
-            for other in dict.fromkeys(cell.model for cell in cells)
-            for result in results_of(other, config, cells, store, None if other == label else other)
+            for other, cells in groups.items()
+            if other[1:3] == best.group[1:3]
+            for result in results_of(cells, store, None if other == best.group else other[0])
         ],
+        has_instruction=best.input_form == "instruction",
     )
     push_model(store.student(best), repo_id, card=model_card(facts), private=arguments.private, run=run)
 
 
-def results_of(label: str, config: str, cells: list[Cell], store: CellStore, system: str | None) -> list[Result]:
-    """The card's results of one model on one config: All, Implicit and Multiple of `test_hard`, a value per seed."""
-    own = [cell for cell in cells if (cell.model, cell.config) == (label, config)]
-    rows = [row for cell in own for row in result_rows(store.outcome(cell)["predictions"], cell.task, {})]
-    chosen = {
-        subset: [row for row in rows if row["split"] == "test_hard" and row["subset"] == subset] for subset in SUBSETS
-    }
+def results_of(cells: list[Cell], store: CellStore, system: str | None) -> list[Result]:
+    """The card's results of one model on one config: its subsets on the split that stands for it, a value per seed."""
+    config = cells[0].config
+    split = headline_split(config)
+    rows = [row for cell in cells for row in result_rows(store.outcome(cell)["predictions"], config, {}, [split])]
+    chosen = {subset: [row for row in rows if row["subset"] == subset] for subset in subsets_of(config)}
     return [
         Result(
             config=config,
             subset=subset,
             f1=[row["f1"] for row in part],
             strict_f1=[row["strict_f1"] for row in part],
+            split=split,
             sentences=part[0]["n_sentences"],
             system=system,
         )

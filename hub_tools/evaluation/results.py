@@ -9,6 +9,7 @@ from hub_tools.opinions import IMPLICIT, fields_of, parse
 SUBSETS = ("all", "implicit", "multiple")
 QUAD_SUBSETS = ("all", "implicit_aspect", "implicit_opinion", "multiple")
 SCORES = ("precision", "recall", "f1", "strict_precision", "strict_recall", "strict_f1")
+EXTRA_RULES = ("instructabsa", "absa-quad", "partial")
 EXTRA_SCORES = ("partial_f1", "instructabsa_f1", "absa_quad_f1")
 COUNTS = ("n_sentences", "n_gold", "n_predicted", "n_malformed", "n_invented", "n_repeated")
 
@@ -91,11 +92,10 @@ def result_rows(
                 [row["prediction"] for row in chosen],
                 [row["reference"] for row in chosen],
                 [row["sentence"] for row in chosen],
-                None,
-                None,
-                task,
+                task=task,
+                rules=EXTRA_RULES,
             )
-            kept = {key: scores[key] for key in (*SCORES, *EXTRA_SCORES, *COUNTS) if key in scores}
+            kept = {key: scores[key] for key in (*SCORES, *EXTRA_SCORES, *COUNTS)}
             rows.append({**facts, "split": split, "subset": subset, **kept})
     return rows
 

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from hub_tools.arguments import read_arguments
-from hub_tools.evaluation.results import SUBSETS
 from hub_tools.students.finetuning import Finetuning
 from tests.recipes.recipe_files import CONFIGS, RECIPES, ROOT, SETS, arguments_type, load_recipe, recipe_of
 
@@ -65,23 +64,35 @@ def test_a_sets_stages_pass_their_work_on(name):
     labelled = [arguments.replies for arguments in of(name, "label_reviews")]
     assert sorted(the(name, "build_corpus").replies) == sorted(labelled)
 
-    finetune, named = the(name, "finetune"), load_recipe("finetune").named
-    load_recipe("finetune").check(finetune)
-    student = the(name, "pretrain").name
-    assert student in dict(named(finetune.models)).values()
-    assert set(dict(named(finetune.teachers))) == set(finetune.publish)
-    assert set(finetune.configs) <= set(the(name, "build_benchmark").configs)
-    published = {f"{finetune.name}-{config}" for config in finetune.configs}
+    named, published = load_recipe("finetune").named, set()
+    for finetune in of(name, "finetune"):
+        load_recipe("finetune").check(finetune)
+        assert the(name, "pretrain").name in dict(named(finetune.models)).values()
+        assert set(dict(named(finetune.teachers)) if finetune.teachers else ()) == set(finetune.publish)
+        assert set(finetune.configs) <= set(the(name, "build_benchmark").configs)
+        published |= {f"{finetune.name}-{config}" for config in finetune.configs if finetune.publish}
     assert set(the(name, "publish").students) <= published
 
 
 @by_set
 def test_a_comparison_gives_both_sides_the_same_budget(name):
-    """One YAML, one set of hyper-parameters and seeds for base and distilled student; at least two seeds."""
-    finetune = the(name, "finetune")
-    assert len(finetune.models) == 2
-    assert len(set(finetune.seeds)) == len(finetune.seeds) >= 2
-    assert SUBSETS == ("all", "implicit", "multiple")
+    """In each YAML, one set of hyper-parameters and seeds for base and distilled student; at least two seeds."""
+    for finetune in of(name, "finetune"):
+        labels = set(dict(load_recipe("finetune").named(finetune.models)))
+        assert labels - set(finetune.instructed) == {"base", "distilled"}
+        assert len(set(finetune.seeds)) == len(finetune.seeds) >= 2
+
+
+@by_set
+def test_no_two_yamls_compute_the_same_cells(name):
+    """They would replace each other's rows in the results."""
+    models = dict.fromkeys(("base", "distilled", "instructabsa-base"), ("me/t5", "c0ffee"))
+    cells = [
+        cell.facts() | {"revision": None}
+        for finetune in of(name, "finetune")
+        for cell in load_recipe("finetune").plan(finetune, models)
+    ]
+    assert len({tuple(cell.values()) for cell in cells}) == len(cells)
 
 
 @by_set
@@ -115,20 +126,24 @@ def test_the_papers_pretraining_is_the_papers():
 
 
 def test_the_papers_fine_tuning_is_the_papers():
-    finetune = the("paper", "finetune")
-    assert finetune.configs == ["tsa-rest14", "tsa-laptop14", "asa-rest16", "asa-laptop16"]
-    assert finetune.seeds == [42, 52, 62, 72, 82, 142, 152, 162, 172, 182]
-    assert {key: getattr(finetune, key) for key in Finetuning.__dataclass_fields__} == {
-        "epochs": 20,
-        "lr": 3e-4,
-        "batch_size": 16,
-        "eval_batch_size": 64,
-        "weight_decay": 0.01,
-        "max_grad_norm": 1.0,
-        "max_length": 100,
-        "num_beams": 1,
-        "train_share": 1.0,
-    }
+    fsa, quads, scarce = of("paper", "finetune")
+    for finetune in (fsa, scarce):
+        assert finetune.configs == ["tsa-rest14", "tsa-laptop14", "asa-rest16", "asa-laptop16"]
+        assert finetune.seeds == [42, 52, 62, 72, 82, 142, 152, 162, 172, 182]
+    assert (fsa.train_shares, quads.train_shares, 1.0 in scarce.train_shares) == ([1.0], [1.0], False)
+    assert quads.configs == ["acos-laptop16", "acos-rest16", "asqp-rest15", "asqp-rest16"]
+    assert quads.seeds == [42, 52, 62, 72, 82]
+    for finetune, test_num_beams in ((fsa, 1), (quads, 4), (scarce, 1)):
+        assert {key: getattr(finetune, key) for key in Finetuning.__dataclass_fields__} == {
+            "epochs": 20,
+            "lr": 3e-4,
+            "batch_size": 16,
+            "eval_batch_size": 64,
+            "weight_decay": 0.01,
+            "max_grad_norm": 1.0,
+            "max_length": 100,
+            "test_num_beams": test_num_beams,
+        }
 
 
 def test_the_papers_reviews_are_sampled_as_the_papers():

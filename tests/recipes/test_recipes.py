@@ -239,6 +239,12 @@ def test_models_are_labels_and_references():
         ({"seeds": []}, "`seeds` must be set"),
         ({"models": []}, "models must be distinct"),
         ({"publish": ["distiled"]}, "`publish` names distiled, but the models are base, distilled"),
+        ({"instructed": ["insturct"]}, "`instructed` names insturct, but the models are base, distilled"),
+        ({"publish": ["base", "distilled"]}, "`publish` may name one model"),
+        ({"train_shares": [0.5, 0.0]}, "`train_shares` must be above 0 and at most 1, found 0.0"),
+        ({"train_shares": []}, "`train_shares` must be set"),
+        ({"train_shares": [0.5], "publish": ["base"]}, "put 1.0 into `train_shares`"),
+        ({"workers": 0}, "`workers` must be at least 1"),
     ],
 )
 def test_what_could_not_end_well_does_not_begin(changes, message):
@@ -261,10 +267,21 @@ def test_a_subset_without_sentences_is_not_on_the_card(tmp_path):
     right = {"sentence": "Good.", "reference": "food quality | positive", "prediction": "food quality | positive"}
     rows = [{**right, "hard": False, "implicit": None, "multiple": multiple} for multiple in (True, False)]
     store.keep(cell, {"validation_f1": 1.0, "predictions": rows})
-    results = load_recipe("finetune").results_of("base", "asa-rest16", [cell], store, None)
+    results = load_recipe("finetune").results_of([cell], store, None)
     assert [(result.subset, result.sentences, result.f1) for result in results] == [
         ("all", 2, [1.0]),
         ("multiple", 1, [1.0]),
+    ]
+
+
+def test_cells_are_models_configs_shares_and_seeds():
+    models = {"base": ("me/t5", "c0ffee"), "told": ("me/t5", "c0ffee")}
+    cells = load_recipe("finetune").plan(finetuning(train_shares=[0.25, 1.0], instructed=["told"]), models)
+    assert [(cell.model, cell.train_share, cell.input_form, cell.seed) for cell in cells] == [
+        (label, share, form, seed)
+        for label, form in (("base", "plain"), ("told", "instruction"))
+        for share in (0.25, 1.0)
+        for seed in (1, 2)
     ]
 
 
@@ -273,17 +290,17 @@ def rehearsal(tmp_path, monkeypatch):
     """finetune.py with everything that trains or talks to a Hub replaced; returns what it ran and what it pushed."""
     recipe, ran, pushed = load_recipe("finetune"), [], []
 
-    def run_cell(cell, benchmark, revision, settings, store, publish, state):
+    def run_cell(cell, grid, hear):
         ran.append(cell.seed)
-        student = store.work(cell) / "student"
+        student = grid.store.work(cell) / "student"
         student.mkdir(parents=True)
         outcome = {"validation_f1": {1: 0.25, 2: 0.75, 3: 0.5}[cell.seed], "predictions": [], "seconds": 1.0}
-        store.keep(cell, outcome, student if cell.model in publish else None)
-        return outcome
+        outcome |= {"f1": 0.5, "strict_f1": 0.5}
+        grid.store.keep(cell, outcome, student if cell.model in grid.publish else None)
 
-    def push_student(label, config, cells, store, *_):
-        pushed.append(store.best(cells).seed)
-        assert store.student(store.best(cells)).is_dir()
+    def push_student(own, groups, store, *_):
+        pushed.append(store.best(own).seed)
+        assert store.student(store.best(own)).is_dir()
 
     def go(*options):
         argv = ["finetune.py", "--namespace", "me", "--models", "distilled=t5", "--configs", "tsa-rest14"]
@@ -293,11 +310,11 @@ def rehearsal(tmp_path, monkeypatch):
         recipe.main()
         return list(ran), list(pushed)
 
-    monkeypatch.setattr(recipe, "run_cell", run_cell)
+    monkeypatch.setattr("hub_tools.students.crew.run_cell", run_cell)
     monkeypatch.setattr(recipe, "push_student", push_student)
     monkeypatch.setattr(recipe, "push_results", lambda *_: None)
     monkeypatch.setattr(recipe, "resolve_input", lambda *_: "c0ffee")
-    monkeypatch.setattr(recipe, "find_finished_run", lambda *_: None)
+    monkeypatch.setattr(recipe, "holds", lambda *_: False)
     return go
 
 

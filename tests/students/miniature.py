@@ -80,14 +80,14 @@ LESSONS = [
 ROWS = [{"sentence": sentence, "text": text} for sentence, text in LESSONS]
 
 
-def finetune_frozen(student_folder: str, folder: Path, **changes) -> tuple[dict[str, float], int, list[str]]:
+def finetune_frozen(student_folder: str, **changes) -> tuple[dict[str, float], int, list[str]]:
     """Validation facts, optimiser steps and predictions on `ROWS` of a student that may not learn anything."""
     model, tokenizer = load_student(student_folder)
     settings = Finetuning(
         **{"epochs": 2, "lr": 0.0, "batch_size": 2, "eval_batch_size": 2, "max_length": 20, **changes}
     )
-    trainer, facts = finetune(model, tokenizer, {"train": ROWS, "validation": ROWS}, "tsa", 1, settings, folder)
-    return facts, trainer.state.global_step, predict(trainer, tokenizer, ROWS)
+    student = finetune(model, tokenizer, {"train": ROWS, "validation": ROWS}, "tsa", 1, settings)
+    return student.facts(), student.steps, predict(student.model, tokenizer, ROWS, settings)
 
 
 @dataclass
@@ -124,7 +124,7 @@ def main() -> None:
         save_file(weights, folder / "weights.safetensors")
     accelerator.wait_for_everyone()
     if arguments.student:
-        found = finetune_frozen(arguments.student, folder / "finetuning")
+        found = finetune_frozen(arguments.student)
         (folder / f"finetuned-{accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
     accelerator.end_training()
 

@@ -70,9 +70,9 @@ def test_pretraining_reads_every_pair_in_one_of_the_processes(together):
         )
 
 
-def test_fine_tuning_keeps_its_batch_size_and_scores_every_sentence_once(together, taught, tmp_path):
+def test_fine_tuning_keeps_its_batch_size_and_scores_every_sentence_once(together, taught):
     """Five sentences, which two processes fill up to eight with sentences from the beginning."""
-    facts, steps, predictions = finetune_frozen(str(taught), tmp_path)
+    facts, steps, predictions = finetune_frozen(str(taught))
     assert (facts["validation_f1"], steps) == (1.0, 6)  # 3 batches of 2, twice
     assert predictions == [text for _, text in LESSONS]
     for process in (0, 1):
@@ -80,11 +80,11 @@ def test_fine_tuning_keeps_its_batch_size_and_scores_every_sentence_once(togethe
         assert (found_facts["validation_f1"], found_steps, found) == (1.0, 6, predictions)
 
 
-def test_a_batch_that_cannot_be_shared_evenly_is_refused(taught, tmp_path, monkeypatch):
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(taught, monkeypatch):
     class Three:
         num_processes = 3
 
     monkeypatch.setattr("hub_tools.students.finetuning.PartialState", Three)
     assert Finetuning().batch_size == 16
     with pytest.raises(ValueError, match="batch_size 16 cannot be shared by 3 processes"):
-        finetune_frozen(str(taught), tmp_path, batch_size=16)
+        finetune_frozen(str(taught), batch_size=16)
