@@ -23,7 +23,7 @@ Standard library only: copies of this file travel with the metric and the Space 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 
@@ -155,7 +155,7 @@ def parse(text: str, task: str, sentence: str) -> Parsed:
     if task not in ("tsa", "asa"):
         return _parse_fields(text, task, sentence)
     if not text:
-        return Parsed([], 0, 0)
+        return _parsed(([], 0, 0))
     pairs = []
     malformed = invented = 0
     grounded = task == "tsa"
@@ -171,7 +171,11 @@ def parse(text: str, task: str, sentence: str) -> Parsed:
             invented += 1
         else:
             pairs.append((name, polarity))
-    return Parsed(pairs, malformed, invented)
+    return _parsed((pairs, malformed, invented))
+
+
+# `Parsed(…)` without the function that a named tuple is made by: a third of the time of `parse`.
+_parsed = partial(tuple.__new__, Parsed)
 
 
 def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
@@ -180,20 +184,25 @@ def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
     found = []
     malformed = invented = 0
     for item in text.split(";"):
-        texts = tuple([part.strip() for part in item.split("|")])
-        if (
-            len(texts) != n_fields
-            or (polarity_at is not None and texts[polarity_at] not in polarities)
-            or "" in [texts[place] for place in filled]
-        ):
+        texts = tuple(map(str.strip, item.split("|")))
+        if len(texts) != n_fields or texts == ("",):
             malformed += texts != ("",)
-        elif texts == ("",):
             continue
-        elif [place for place in quoted if texts[place] not in sentence and texts[place] != IMPLICIT]:
-            invented += 1
+        if polarity_at is not None and texts[polarity_at] not in polarities:
+            malformed += 1
+            continue
+        for place in filled:
+            if not texts[place]:
+                malformed += 1
+                break
         else:
-            found.append(texts)
-    return Parsed(found, malformed, invented)
+            for place in quoted:
+                if texts[place] not in sentence and texts[place] != IMPLICIT:
+                    invented += 1
+                    break
+            else:
+                found.append(texts)
+    return _parsed((found, malformed, invented))
 
 
 @lru_cache(maxsize=64)
