@@ -128,7 +128,8 @@ def results_of(label: str, config: str, rows: list[dict]) -> list[Result]:
     """A model's results on one config's headline split, a value per seed; subsets without sentences are left out."""
     split = headline_split(config)
     own = [row for row in rows if (row["model"], row["config"], row["split"]) == (label, config, split)]
-    own = [row for row in own if row["train_share"] == 1 and row["n_sentences"]]
+    form = max((row["input_form"] for row in own), default="plain")  # "plain", where a label was run in both
+    own = [row for row in own if row["train_share"] == 1 and row["input_form"] == form and row["n_sentences"]]
     found = []
     for subset in dict.fromkeys(row["subset"] for row in own):
         part = [row for row in own if row["subset"] == subset]

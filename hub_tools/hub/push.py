@@ -84,9 +84,7 @@ def push_dataset(
                 files[f"{config}/{split}.parquet"] = path
         with explained(f"read the card for {repo_id}"):
             files["README.md"] = _with_configs(card, configs, unions or {}).encode()
-        return _push(
-            repo_id, "dataset", files, run, lambda name: matches(name, TABLES), private=private, revision=revision
-        )
+        return _push(repo_id, "dataset", files, run, _is_old_table, private=private, revision=revision)
 
 
 def push_parts(
@@ -370,6 +368,10 @@ def _with_configs(
         if splits
     ]
     return str(parsed)
+
+
+def _is_old_table(name: str) -> bool:  # the tables under report/ are `push_report`'s
+    return matches(name, TABLES) and not name.startswith("report/")
 
 
 def _is_by_product(path: Path) -> bool:

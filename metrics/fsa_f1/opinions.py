@@ -184,7 +184,7 @@ def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
     found = []
     malformed = invented = 0
     for item in text.split(";"):
-        texts = tuple(map(str.strip, item.split("|")))
+        texts = _texts_of(item)
         if len(texts) != n_fields or texts == ("",):
             malformed += texts != ("",)
             continue
@@ -203,6 +203,12 @@ def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
             else:
                 found.append(texts)
     return _parsed((found, malformed, invented))
+
+
+@lru_cache(maxsize=4096)  # what is right stands in a prediction and in its reference
+def _texts_of(item: str) -> tuple[str, ...]:
+    """The fields of one item."""
+    return tuple(map(str.strip, item.split("|")))
 
 
 @lru_cache(maxsize=64)

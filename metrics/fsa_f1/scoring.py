@@ -146,10 +146,11 @@ def _totals(columns: dict[str, list | None], task: str, further: Sequence[str]) 
     for start in range(0, len(columns["sentences"]), CHUNK):
         chunk = {name: column[start : start + CHUNK] for name, column in columns.items() if column is not None}
         texts = chunk["predictions"], chunk["references"], chunk["sentences"]
-        tallies = list(map(_tally, *texts, repeat(task)))
+        gold = _gold(*texts[1:], task) if task in _IMPLICIT_FIELDS else None
+        tallies = list(map(_tally, *texts, repeat(task), gold if gold is not None else repeat(None)))
         counts = {rule: sentence_counts(*texts, task, rule) for rule in further}
         total.add(tallies, counts)
-        chunk |= implicit_flags(*texts[1:], task)
+        chunk |= _implicit_flags(gold, task)
         for name, subset in subsets.items():
             subset.add(
                 list(compress(tallies, chunk[name])),
@@ -165,28 +166,33 @@ _IMPLICIT_FIELDS = {"acos": _QUAD_SUBSETS, "asqp": _QUAD_SUBSETS}
 
 def implicit_flags(references: Sequence[str], sentences: Sequence[str], task: str) -> dict[str, list[bool]]:
     """Which sentences belong to `implicit_aspect` and to `implicit_opinion`; nothing for tasks other than quads."""
-    wanted = _IMPLICIT_FIELDS.get(task)
-    if not wanted:
-        return {}
-    gold = [
-        parse(reference, task, sentence).pairs if IMPLICIT in reference else []
-        for reference, sentence in zip(references, sentences, strict=True)
-    ]
-    places = {name: fields_of(task).index(field) for name, field in wanted.items()}
-    return {name: [any(item[i] == IMPLICIT for item in items) for items in gold] for name, i in places.items()}
+    return _implicit_flags(_gold(references, sentences, task) if task in _IMPLICIT_FIELDS else None, task)
 
 
-def _tally(prediction: str, reference: str, sentence: str, task: str) -> tuple[int, ...]:
+def _gold(references: Sequence[str], sentences: Sequence[str], task: str) -> list[list[tuple[str, ...]]]:
+    return [parse(reference, task, sentence)[0] for reference, sentence in zip(references, sentences, strict=True)]
+
+
+def _implicit_flags(gold: list[list[tuple[str, ...]]] | None, task: str) -> dict[str, list[bool]]:
+    places = {name: fields_of(task).index(field) for name, field in _IMPLICIT_FIELDS.get(task, {}).items()}
+    return {name: [IMPLICIT in [item[place] for item in items] for items in gold] for name, place in places.items()}
+
+
+def _tally(
+    prediction: str, reference: str, sentence: str, task: str, gold: list[tuple[str, ...]] | None
+) -> tuple[int, ...]:
     """Count one sentence, as the fields of a `Tally`; linear in the length of its texts.
 
-    Plain tuples and the two short cuts (equal texts, no pairs) halve the time for 100,000 sentences.
+    `gold` is the reference parsed, where that was needed before. Plain tuples and the two short cuts (equal texts, no
+    pairs) halve the time for 100,000 sentences.
     """
     predicted, malformed, invented = parse(prediction, task, sentence)
     n_predicted = len(predicted)
     if prediction == reference:
         n = n_predicted if n_predicted < 2 else len(set(predicted))
         return n_predicted, n_predicted, n_predicted, n_predicted, n, n, n, malformed, invented
-    gold = parse(reference, task, sentence)[0]
+    if gold is None:
+        gold = parse(reference, task, sentence)[0]
     if not gold and not predicted:
         return 0, 0, 0, 0, 0, 0, 0, malformed, invented
     gold_set, predicted_set = set(gold), set(predicted)
