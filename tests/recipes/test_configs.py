@@ -67,7 +67,8 @@ def test_a_sets_stages_pass_their_work_on(name):
     named, published = load_recipe("finetune").named, set()
     for finetune in of(name, "finetune"):
         load_recipe("finetune").check(finetune)
-        assert the(name, "pretrain").name in dict(named(finetune.models)).values()
+        repos = {reference.partition("@")[0] for reference in dict(named(finetune.models)).values()}
+        assert repos & {the(name, "pretrain").name, "google-t5/t5-base"}
         assert set(dict(named(finetune.teachers)) if finetune.teachers else ()) == set(finetune.publish)
         assert set(finetune.configs) <= set(the(name, "build_benchmark").configs)
         published |= {f"{finetune.name}-{config}" for config in finetune.configs if finetune.publish}
@@ -76,17 +77,26 @@ def test_a_sets_stages_pass_their_work_on(name):
 
 @by_set
 def test_a_comparison_gives_both_sides_the_same_budget(name):
-    """In each YAML, one set of hyper-parameters and seeds for base and distilled student; at least two seeds."""
+    """In each YAML, one set of hyper-parameters and seeds for base and distilled student; at least two seeds.
+
+    Students in the instruction form may have a YAML of their own, with what the main one says of training."""
+    main = arguments_of(ROOT / "recipes" / "configs" / name / "finetune.yaml")
     for finetune in of(name, "finetune"):
         labels = set(dict(load_recipe("finetune").named(finetune.models)))
-        assert labels - set(finetune.instructed) == {"base", "distilled"}
+        if labels == set(finetune.instructed):
+            assert finetune.seeds == main.seeds
+            assert set(finetune.configs) <= set(main.configs)
+            training = load_recipe("finetune").Finetuning.__dataclass_fields__
+            assert all(getattr(finetune, key) == getattr(main, key) for key in training)
+        else:
+            assert labels - set(finetune.instructed) == {"base", "distilled"}
         assert len(set(finetune.seeds)) == len(finetune.seeds) >= 2
 
 
 @by_set
 def test_no_two_yamls_compute_the_same_cells(name):
     """They would replace each other's rows in the results."""
-    models = dict.fromkeys(("base", "distilled", "instructabsa-base"), ("me/t5", "c0ffee"))
+    models = dict.fromkeys(("base", "distilled", "instructabsa"), ("me/t5", "c0ffee"))
     cells = [
         cell.facts() | {"revision": None}
         for finetune in of(name, "finetune")
