@@ -1,8 +1,8 @@
 """
 Fine-tuning on the FSA benchmark: sentence in, text form of its opinions out (paper 1, arXiv 2412.18552, section 4.1
-and appendix C; hyper-parameters as in its reference code). What is faster than there is who shares a batch
-(`batching`), how validation is decoded (`decoding`) and the optimiser's fused kernel; epochs, batch size, and a
-validation by F1 after every epoch are the same.
+and appendix C; hyper-parameters as in its reference code). Epochs, random batches, their gradients, and a validation
+by F1 after every epoch are the same as there; what is faster is how a batch is laid out (`packing`), how validation is
+decoded (`decoding`), and the optimiser's fused kernel.
 """
 
 import time
@@ -20,11 +20,10 @@ from hub_tools.evaluation.scoring import score_texts
 from hub_tools.students.batching import training_batches
 from hub_tools.students.decoding import write
 from hub_tools.students.models import escape_newlines
+from hub_tools.students.packing import Encoded, SummedLoss, packed, packs, padded
 
 
 TRAINING_SPLITS = ("train", "validation")
-
-Encoded = tuple[list[int], list[int]]  # a sentence's tokens, and its text form's
 
 
 @dataclass
@@ -174,63 +173,50 @@ class Training:
         seed: int,
     ):
         self.state, self.settings, self.rows, self.seed = PartialState(), settings, rows, seed
-        self.pad = tokenizer.pad_token_id
+        self.pad, self.start = tokenizer.pad_token_id, model.config.decoder_start_token_id
         self.model = model.to(self.state.device)
-        # Called instead of the model, so that the processes' gradients are averaged
-        self.shared = DistributedDataParallel(self.model) if self.state.num_processes > 1 else self.model
+        self.packs = packs(model, rows[: settings.batch_size], self.pad)
+        self.loss: torch.nn.Module = SummedLoss(self.model)
+        if self.state.num_processes > 1:
+            self.loss = DistributedDataParallel(self.loss)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), settings.lr, eps=1e-6, weight_decay=settings.weight_decay, fused=True
         )
-        # What a batch's summed loss is divided by: the tokens of a batch on average. Divided by its own, a token in a
-        # batch of short targets would weigh more than in a random batch (a third of the sentences have no opinion).
-        self.tokens = settings.batch_size * sum(len(target) for _, target in rows) / max(1, len(rows))
         self.step = 0
         self.steps = settings.epochs * -(-len(rows) // settings.batch_size)
 
     def epoch(self, number: int) -> float:
         """One pass over the rows; the mean loss per target token."""
         self.model.train()
-        lengths = [(len(source), len(target)) for source, target in self.rows]
         total = torch.zeros((), device=self.state.device)
-        for batch in training_batches(lengths, self.settings.batch_size, self.seed, number):
+        for batch in training_batches(len(self.rows), self.settings.batch_size, self.seed, number):
             total += self.update(batch)
-        loss = float(self.state_sum(total)) / sum(target for _, target in lengths)
+        if self.state.num_processes > 1:
+            torch.distributed.all_reduce(total)
+        loss = float(total) / sum(len(target) for _, target in self.rows)
         if loss != loss:
             raise FloatingPointError(f"the loss is not a number in epoch {number + 1}; lower lr {self.settings.lr}.")
         return loss
-
-    def state_sum(self, value: torch.Tensor) -> torch.Tensor:
-        """The sum of a value over the processes."""
-        if self.state.num_processes > 1:
-            torch.distributed.all_reduce(value)
-        return value
 
     def update(self, batch: Sequence[int]) -> torch.Tensor:
         """One step on the sentences of `batch`; their loss, summed over this process's target tokens."""
         own = batch[self.state.process_index :: self.state.num_processes]
         # A last batch may have none left for this process, which reads one all the same, to no effect.
-        tensors = self.collate(own or batch[:1])
+        chosen = [self.rows[index] for index in own or batch[:1]]
+        tensors = packed(chosen, self.pad, self.start) if self.packs else padded(chosen, self.pad)
+        tensors = {name: tensor.to(self.state.device) for name, tensor in tensors.items()}
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * (1 - self.step / self.steps)
         with torch.autocast(self.state.device.type, torch.bfloat16, enabled=self.state.device.type == "cuda"):
-            loss = self.shared(**tensors).loss
-        loss = loss.float() * sum(len(self.rows[index][1]) for index in own)
-        (loss * self.state.num_processes / self.tokens).backward()
+            loss = self.loss(tensors) * bool(own)
+        # DistributedDataParallel takes the mean over the processes, where the sum is meant
+        tokens = sum(len(self.rows[index][1]) for index in batch) / self.state.num_processes
+        (loss / tokens).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
         return loss.detach()
-
-    def collate(self, batch: Sequence[int]) -> dict[str, torch.Tensor]:
-        """`input_ids, attention_mask, labels` of the sentences, padded to the longest, on the device."""
-        sources, targets = ([torch.tensor(self.rows[index][side]) for index in batch] for side in (0, 1))
-        masks = [torch.ones_like(source) for source in sources]
-        columns = {"input_ids": (sources, self.pad), "attention_mask": (masks, 0), "labels": (targets, -100)}
-        return {
-            name: torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=value).to(self.state.device)
-            for name, (parts, value) in columns.items()
-        }
 
 
 def validate(
