@@ -1,9 +1,10 @@
 """Texts out of a seq2seq student: what `generate` writes, in a fraction of its time.
 
-Sentences of like length share a batch, short ones a large batch; and a row that has ended leaves its batch, where
+Sentences of like length share a batch, short ones a large batch. A row that has ended leaves its batch, where
 `generate` computes it on until the longest one ends (most outputs are a few tokens long, the longest is often at the
-bound). Greedy only; beams go through `generate`, and so does a model whose generation settings or cache are not
-known here.
+bound). And rows that have not ended after `FIRST` tokens go on in a batch of their own, so that the few long ones are
+waited for once, not once a batch. Greedy only; beams go through `generate`, and so does a model whose generation
+settings or cache are not known here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from hub_tools.students.batching import decoding_batches
 
 
-TOKENS_PER_ROW = 96  # a batch of n holds as many short sentences as fit into n rows of this length
+FIRST = 32  # tokens; most outputs have ended by then
+TOKENS_PER_ROW = 48  # a batch of n holds as many short sentences as fit into n rows of this length
 GONE = 1 / 8  # the share of a batch's rows that must have ended before its caches are copied without them
 
 # Generation settings that greedy search does not look at, or that are read below. Others ask for `generate`.
@@ -45,27 +47,44 @@ def write(
         batch_size: sentences decoded together, at least; `TOKENS_PER_ROW` says how many more.
         share: of the batches, e.g. `slice(1, None, 2)` for the second of two processes.
     """
-    batches = decoding_batches([len(source) for source in sources], batch_size, batch_size * TOKENS_PER_ROW)
     model.eval()
-    texts = {}
-    for batch in batches[share]:
-        inputs = tokenizer.pad({"input_ids": [list(sources[index]) for index in batch]}, return_tensors="pt")
-        ids = _generate(model, inputs["input_ids"], inputs["attention_mask"], max_length, num_beams)
-        texts |= dict(zip(batch, tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True))
-    return texts
+
+    def batches(indices: Sequence[int]) -> list[list[int]]:
+        lengths = [len(sources[index]) for index in indices]
+        found = decoding_batches(lengths, batch_size, batch_size * TOKENS_PER_ROW)
+        return [[indices[place] for place in batch] for batch in found]
+
+    def inputs(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        padded = tokenizer.pad({"input_ids": [list(sources[index]) for index in batch]}, return_tensors="pt")
+        return padded["input_ids"].to(model.device), padded["attention_mask"].to(model.device)
+
+    written: dict[int, torch.Tensor] = {}
+    own = batches(range(len(sources)))[share]
+    if num_beams > 1 or not knows(model):
+        for batch in own:
+            written |= zip(batch, _generate(model, *inputs(batch), max_length, num_beams), strict=True)
+    else:
+        long: dict[int, torch.Tensor] = {}
+        for batch in own:
+            ids, going = greedy(model, *inputs(batch), min(FIRST, max_length))
+            if ids is None:
+                ids, going = _generate(model, *inputs(batch), max_length, 1), []
+            written |= zip(batch, ids, strict=True)
+            long |= {batch[row]: ids[row] for row in going} if max_length > FIRST else {}
+        for batch in batches(list(long)):
+            begun = torch.stack([long[index] for index in batch])
+            written |= zip(batch, greedy(model, *inputs(batch), max_length, begun)[0], strict=True)
+    texts = tokenizer.batch_decode([ids.tolist() for ids in written.values()], skip_special_tokens=True)
+    return dict(zip(written, texts, strict=True))
 
 
 @torch.inference_mode()
 def _generate(
-    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, max_length: int, num_beams: int
+    model: PreTrainedModel, input_ids: torch.Tensor, mask: torch.Tensor, max_length: int, num_beams: int
 ) -> torch.Tensor:
-    input_ids, attention_mask = input_ids.to(model.device), attention_mask.to(model.device)
-    written = greedy(model, input_ids, attention_mask, max_length) if num_beams == 1 and knows(model) else None
-    if written is not None:
-        return written
     return model.generate(
         input_ids=input_ids,
-        attention_mask=attention_mask,
+        attention_mask=mask,
         max_length=max_length,
         max_new_tokens=None,
         num_beams=num_beams,
@@ -81,29 +100,41 @@ def knows(model: PreTrainedModel) -> bool:
 
 @torch.inference_mode()
 def greedy(
-    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, max_length: int
-) -> torch.Tensor | None:
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    mask: torch.Tensor,
+    max_length: int,
+    begun: torch.Tensor | None = None,
+) -> tuple[torch.Tensor | None, list[int]]:
     """
     The ids that `model.generate(…, num_beams=1, do_sample=False)` gives, shape (rows, at most `max_length`).
 
-    The encoder runs once, and each step computes the last token only, of the rows that have not ended. None if the
-    model keeps its past in another way than transformers' dynamic caches, so that rows cannot be taken out.
+    The encoder runs once, and each step computes the last token only, of the rows that have not ended.
+
+    Args:
+        begun: the first ids of each row, if some are known: a start token and what follows, none of it an end.
+
+    Returns:
+        The ids, and the rows that have not ended. The ids are None if the model keeps its past in another way than
+        transformers' dynamic caches, so that rows cannot be taken out.
     """
     settings = model.generation_config
-    first = settings.decoder_start_token_id
-    first = settings.bos_token_id if first is None else first
     ends = torch.tensor(settings.eos_token_id, device=input_ids.device).flatten()
     pad = ends[0] if settings.pad_token_id is None else settings.pad_token_id
+    if begun is None:
+        first = settings.decoder_start_token_id
+        begun = torch.full((len(input_ids), 1), settings.bos_token_id if first is None else first).to(input_ids.device)
+    length = begun.shape[1]
     written = torch.full((len(input_ids), max_length), int(pad), device=input_ids.device)
-    written[:, 0] = first
-    length = 1
-    steps = _steps(model, input_ids, attention_mask, written[:, :1], ends)
-    for place, (rows, tokens) in zip(range(1, max_length), steps, strict=False):
+    written[:, :length] = begun
+    going = torch.arange(len(input_ids))
+    steps = _steps(model, input_ids, mask, begun, ends)
+    for place, (rows, tokens) in zip(range(length, max_length), steps, strict=False):
         if rows is None:
-            return None
+            return None, []
         written[rows, place] = tokens
-        length = place + 1
-    return written[:, :length]
+        length, going = place + 1, rows[~torch.isin(tokens, ends)]
+    return written[:, :length], going.tolist()
 
 
 def _steps(

@@ -37,8 +37,9 @@ def test_every_token_is_that_of_generate(t5, monkeypatch, max_length, gone):
     monkeypatch.setattr(decoding, "GONE", gone)
     model, tokenizer = t5
     batch = inputs_of(tokenizer)
-    found = greedy(model, *batch, max_length)
+    found, going = greedy(model, *batch, max_length)
     assert torch.equal(found, generated(model, *batch, max_length))
+    assert going == [row for row in range(len(found)) if model.config.eos_token_id not in found[row]]
     ends = {row.tolist().index(model.config.eos_token_id) for row in found if model.config.eos_token_id in row}
     assert max_length < 40 or len(ends) > 2, "the rows should end at different steps for this test to mean anything"
 
@@ -59,12 +60,18 @@ def test_a_model_with_positions_of_its_own_is_decoded_alike():
     mask = torch.ones_like(input_ids)
     for row in range(9):
         input_ids[row, 12 - row :], mask[row, 12 - row :] = config.pad_token_id, 0
-    found = greedy(model, input_ids, mask, 20)
+    found, going = greedy(model, input_ids, mask, 20)
     assert torch.equal(found, generated(model, input_ids, mask, 20))
+    begun, going = greedy(model, input_ids, mask, 4)
+    assert going
+    rest, _ = greedy(model, input_ids[going], mask[going], 20, begun[going])
+    assert torch.equal(rest, found[going][:, : rest.shape[1]])
     assert len({int((row == 1).sum()) for row in found}) > 2  # rows end at different steps
 
 
-def test_texts_are_those_of_each_sentence_alone_whatever_the_batch_and_the_share(t5):
+@pytest.mark.parametrize("first", [2, 5, 32])
+def test_texts_are_those_of_each_sentence_alone_whatever_the_batch_and_the_share(t5, monkeypatch, first):
+    monkeypatch.setattr(decoding, "FIRST", first)
     model, tokenizer = t5
     sources = tokenizer(SENTENCES)["input_ids"]
     alone = [
