@@ -24,7 +24,8 @@ GONE = 1 / 8  # the share of a batch's rows that must have ended before its cach
 _KNOWN = {
     "decoder_start_token_id", "eos_token_id", "pad_token_id", "bos_token_id", "transformers_version", "use_cache",
     "_from_model_config", "max_length", "max_new_tokens", "num_beams", "early_stopping", "length_penalty", "do_sample",
-    "temperature", "top_k", "top_p",
+    "temperature", "top_k", "top_p", "output_attentions", "output_hidden_states", "output_scores", "output_logits",
+    "return_dict_in_generate",
 }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from transformers import BartConfig, BartForConditionalGeneration, GenerationCon
 
 from hub_tools.students import decoding
 from hub_tools.students.decoding import greedy, knows, write
-from hub_tools.students.models import load_student
+from hub_tools.students.models import load_student, save_student
+from tests.students import miniature
 from tests.students.miniature import LESSONS
 from tests.tiny_models import save_tiny_student
 
@@ -91,6 +92,15 @@ def test_beams_are_those_of_generate(t5):
     ids = generated(model, *inputs_of(tokenizer, [sentence]), 20, num_beams=4)
     found = write(model, tokenizer, tokenizer([sentence])["input_ids"], max_length=20, num_beams=4)
     assert found == {0: tokenizer.decode(ids[0], skip_special_tokens=True)}
+
+
+def test_students_of_our_own_making_are_known(t5, tmp_path):
+    """Their settings name more than one would think, and one unknown name would cost all of the speed."""
+    assert knows(t5[0])
+    model, tokenizer = miniature.student()
+    save_student(model, tokenizer, tmp_path)
+    assert knows(model)
+    assert knows(load_student(str(tmp_path))[0])
 
 
 def test_settings_and_caches_that_are_not_known_here_go_through_generate(t5, monkeypatch):
