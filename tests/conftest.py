@@ -115,3 +115,8 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the official data is not at {folder}: set FSA_DATA to its folder")
     return folder
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Functions and bytes would be named by an address or a time, and two workers would collect two tests."""
+    return argname if callable(val) or isinstance(val, bytes) else None

@@ -232,7 +232,6 @@ def test_an_empty_subset_gives_nan_and_no_warning(recwarn):
         (lambda: seed_interval([0.5, float("nan")]), "one finite score per seed"),
         (lambda: holm([0.5, 1.5]), r"p-values lie in \[0, 1\], found \[1.5\]"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_computed_is_named(call, message):
     with pytest.raises(StatisticsError, match=message):
