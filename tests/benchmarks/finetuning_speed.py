@@ -5,8 +5,8 @@ longest, AdamW, and after each epoch greedy `generate` over validation in file o
 python tests/benchmarks/finetuning_speed.py [--shape small] [--config asa-rest16] [--rounds 3]
 
 Both start from the same weights: random ones of the shape, after some epochs in the reference's way that are not
-timed, so that outputs end where trained ones do. Same sentences, epochs, learning rate, one thread; and the same random
-batches without dropout, so that F1 must come out the same but for rounding. Processor time, since the machine may be
+timed, so that outputs end where trained ones do. Same sentences, epochs, learning rate, one thread; the same random
+batches and no dropout, so that F1 must come out the same but for rounding. Processor time, since the machine may be
 shared. Needs the official data (../shared/data, or FSA_DATA).
 """
 
