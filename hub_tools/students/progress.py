@@ -88,6 +88,8 @@ class Progress:
 
     def write(self) -> None:
         """The table of everything that is finished in the store's folder, as Markdown on disk."""
+        if self.console.quiet:  # another process than the main one
+            return
         summaries = sorted(self.store.summaries(), key=lambda each: [str(value) for value in each["cell"].values()])
         cells = [Cell(**summary["cell"]) for summary in summaries]
         rows = [HEADER[:-1], [":--", ":--", *["--:"] * 6], *(line[:-1] for line in lines(cells, summaries, {}))]

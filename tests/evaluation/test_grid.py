@@ -1,7 +1,10 @@
 """Cells are computed once: a finished one is found again, a killed or changed one is not."""
 
 import json
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -123,3 +126,63 @@ def test_pruning_before_anything_is_finished_does_nothing(store):
 def test_outcomes_are_json_on_disk(store):
     cell = keep(store, 42, 0.5)
     assert json.loads((store.place(cell) / "outcome.json").read_text()) == {"validation_f1": 0.5}
+
+
+def test_summaries_leave_the_predictions_out_and_of_equal_cells_the_newest_counts(store):
+    assert store.summary(CELL) is None
+    store.keep(CELL, {"validation_f1": 0.5, "predictions": [{"sentence": "a"}]})
+    assert store.summary(CELL) == {"cell": asdict(CELL), "validation_f1": 0.5}
+    other = CellStore(store.folder, {**DECIDES, "lr": 1.0})
+    other.keep(CELL, {"validation_f1": 0.75, "predictions": []})
+    scarce = replace(CELL, train_share=0.25)
+    other.keep(scarce, {"validation_f1": 0.25, "predictions": []})
+    os.utime(other.place(CELL) / "summary.json", (2e9, 2e9))
+    assert {summary["validation_f1"] for summary in store.summaries()} == {0.75, 0.25}
+
+
+def test_a_forgotten_cell_is_not_finished(store):
+    store.forget(keep(store, 42, 0.5))
+    assert store.outcome(CELL) is None
+
+
+# --- Claims ----------------------------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from hub_tools.evaluation.grid import Cell, CellStore
+claim = CellStore(Path(sys.argv[1]), {"lr": 3e-4, "epochs": 20, "benchmark": "abc123"}).claim(Cell(*sys.argv[2:6], 42))
+print(claim is not None, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_cell_is_claimed_by_one_at_a_time(store):
+    first = store.claim(CELL)
+    assert first is not None
+    assert store.claim(CELL) is None
+    assert store.owner(CELL) == str(os.getpid())
+    other = store.claim(replace(CELL, seed=43))
+    other.release()
+    first.release()
+    assert names(store) == set()
+    again = store.claim(CELL)
+    assert again is not None
+    again.release()
+    assert store.owner(CELL) == ""
+
+
+def test_a_killed_owners_claim_is_free(store):
+    arguments = [str(store.folder), CELL.model, CELL.repo_id, CELL.revision, CELL.config]
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert owner.stdout.readline() == "True\n"
+        assert store.claim(CELL) is None
+        assert store.owner(CELL) == str(owner.pid)
+    finally:
+        owner.kill()
+        owner.wait()
+    claim = store.claim(CELL)
+    assert claim is not None
+    assert store.owner(CELL) == str(os.getpid())
+    claim.release()
