@@ -40,13 +40,13 @@ def write(
     share: slice = slice(None),
 ) -> dict[int, str]:
     """
-    What the student writes for tokenised sentences: index → text, for all of them or a share of the batches.
+    What the student writes for tokenised sentences: index → text, for all of them or a share.
 
     Args:
         sources: token ids, neither padded nor cut.
         max_length: of an output in tokens, the start token included.
         batch_size: sentences decoded together, at least; `TOKENS_PER_ROW` says how many more.
-        share: of the batches, e.g. `slice(1, None, 2)` for the second of two processes.
+        share: of the sentences in order of length, e.g. `slice(1, None, 2)` for the second of two processes.
     """
     model.eval()
 
@@ -60,7 +60,7 @@ def write(
         return padded["input_ids"].to(model.device), padded["attention_mask"].to(model.device)
 
     written: dict[int, torch.Tensor] = {}
-    own = batches(range(len(sources)))[share]
+    own = batches(sorted(range(len(sources)), key=lambda index: len(sources[index]))[share])
     if num_beams > 1 or not knows(model):
         for batch in own:
             written |= zip(batch, _generate(model, *inputs(batch), max_length, num_beams), strict=True)
@@ -75,8 +75,7 @@ def write(
         for batch in batches(list(long)):
             begun = torch.stack([long[index] for index in batch])
             written |= zip(batch, greedy(model, *inputs(batch), max_length, begun)[0], strict=True)
-    texts = tokenizer.batch_decode([ids.tolist() for ids in written.values()], skip_special_tokens=True)
-    return dict(zip(written, texts, strict=True))
+    return {index: tokenizer.decode(ids.tolist(), skip_special_tokens=True) for index, ids in written.items()}
 
 
 @torch.inference_mode()

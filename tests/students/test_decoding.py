@@ -84,6 +84,8 @@ def test_texts_are_those_of_each_sentence_alone_whatever_the_batch_and_the_share
     parts = [write(model, tokenizer, sources, max_length=30, batch_size=1, share=slice(n, None, 2)) for n in (0, 1)]
     assert parts[0] | parts[1] == dict(enumerate(alone))
     assert not parts[0].keys() & parts[1].keys()
+    assert abs(len(parts[0]) - len(parts[1])) <= 1
+    assert write(model, tokenizer, sources[:1], max_length=30, share=slice(1, None, 2)) == {}
 
 
 def test_beams_are_those_of_generate(t5):
