@@ -182,10 +182,11 @@ class _Crew:
     def __enter__(self) -> "_Crew":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type | None, *_: object) -> None:
         for worker in self.workers:
-            worker.pipe.close()
-            worker.process.terminate()
+            worker.pipe.close()  # an idle worker goes home by itself, and tidies up
+            if error:
+                worker.process.terminate()
         for worker in self.workers:
             worker.process.join(10)
             worker.process.kill()
