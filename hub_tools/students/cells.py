@@ -37,7 +37,8 @@ def run_cell(cell: Cell, grid: Grid, hear: Callable[[Epoch], None] = lambda epoc
     rows["train"] = draw_share(rows["train"], cell.train_share, cell.seed)
     model, tokenizer = load_student(cell.repo_id, cell.revision)
     model.config.fsa_input_form = cell.input_form
-    model.config.fsa_instruction = None  # the model may be a student that learned with one
+    if getattr(model.config, "fsa_instruction", None):  # the model is a student that learned with one
+        model.config.fsa_instruction = None
     if cell.input_form == "instruction":
         template = instruction(cell.task, choose_examples(rows["train"], cell.task, cell.seed))
         model.config.fsa_instruction = template
