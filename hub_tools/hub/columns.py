@@ -46,12 +46,16 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "results": {
         "model, repo_id, revision": "label of the model that was fine-tuned, its repo, and the commit",
         "config": "configuration of the benchmark",
-        "split": "`test_hard` (official and hard test set, as in the paper) or `test` (the official one)",
-        "subset": "`all`, `implicit` or `multiple`",
+        "train_share": "share of the training sentences that it saw; 1.0: all",
+        "input_form": "`plain`, or `instruction` (InstructABSA's: an instruction and examples around each sentence)",
+        "split": "`test_hard` (official and hard test set, as in the paper) or `test` (the official one; all of a quad"
+        " set's)",
+        "subset": "`all`, `implicit` or `multiple`; quads: `all`, `implicit_aspect`, `implicit_opinion`, `multiple`",
         "seed": "seed of the fine-tuning",
         "precision, recall, f1": "by the paper's rule: malformed and invented items are dropped before counting",
         "strict_precision, strict_recall, strict_f1": "sets per sentence; malformed, invented and wrong items are"
         " false positives",
+        "partial_f1, instructabsa_f1, absa_quad_f1": "by further rules; the last two may exceed 1",
         "n_…": "counts: sentences, gold and predicted pairs, malformed, invented and repeated items",
         "validation_f1, seconds, …": "how the run went, and on what",
     },
