@@ -183,18 +183,16 @@ def _tally(
 ) -> tuple[int, ...]:
     """Count one sentence, as the fields of a `Tally`; linear in the length of its texts.
 
-    `gold` is the reference parsed, where that was needed before. Plain tuples and the two short cuts (equal texts, no
-    pairs) halve the time for 100,000 sentences.
+    `gold` is the reference parsed, where that was needed before. Plain tuples and the short cuts (equal texts, equal
+    items) halve the time for 100,000 sentences.
     """
     predicted, malformed, invented = parse(prediction, task, sentence)
+    if gold is None:
+        gold = predicted if prediction == reference else parse(reference, task, sentence)[0]
     n_predicted = len(predicted)
-    if prediction == reference:
+    if predicted == gold:
         n = n_predicted if n_predicted < 2 else len(set(predicted))
         return n_predicted, n_predicted, n_predicted, n_predicted, n, n, n, malformed, invented
-    if gold is None:
-        gold = parse(reference, task, sentence)[0]
-    if not gold and not predicted:
-        return 0, 0, 0, 0, 0, 0, 0, malformed, invented
     gold_set, predicted_set = set(gold), set(predicted)
     right = gold_set & predicted_set
     found = len(gold) if len(right) == len(gold_set) else sum([pair in right for pair in gold])

@@ -160,17 +160,13 @@ def parse(text: str, task: str, sentence: str) -> Parsed:
     malformed = invented = 0
     grounded = task == "tsa"
     for item in text.split(";"):
-        name, bar, rest = item.partition("|")
-        # A second "|" would stand in `rest`, which is then no polarity.
-        polarity = _POLARITY.get(rest) or _POLARITY.get(rest.strip())
-        if polarity is None:
-            malformed += bool(bar or name.strip())
-            continue
-        name = name.strip()
-        if grounded and name not in sentence:
+        pair = _pair_of(item)
+        if pair is None:
+            malformed += bool(item.strip())
+        elif grounded and pair[0] not in sentence:
             invented += 1
         else:
-            pairs.append((name, polarity))
+            pairs.append(pair)
     return _parsed((pairs, malformed, invented))
 
 
@@ -203,6 +199,14 @@ def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
             else:
                 found.append(texts)
     return _parsed((found, malformed, invented))
+
+
+@lru_cache(maxsize=4096)  # as below
+def _pair_of(item: str) -> tuple[str, str] | None:
+    """What stands before the "|", and the polarity; None if the item is malformed or empty."""
+    name, _, rest = item.partition("|")
+    polarity = _POLARITY.get(rest) or _POLARITY.get(rest.strip())  # a second "|" would stand in `rest`
+    return polarity and (name.strip(), polarity)
 
 
 @lru_cache(maxsize=4096)  # what is right stands in a prediction and in its reference
