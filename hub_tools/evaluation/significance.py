@@ -84,13 +84,18 @@ def significance_table(comparisons: Sequence[Comparison]) -> Table:
     seeds = "{} less {} (seeds: {} and {})"
     return Table(
         "significance",
-        f"Differences of F1, paper rule, in points: {len(comparisons)} tests, one family for Holm's correction",
+        f"Differences of F1, paper rule, in points: {_tests(comparisons)} tests, one family for Holm's correction",
         columns,
         [Block(seeds.format(*key), lines) for key, lines in blocks.items()],
         "Intervals and p-values are over sentences and seeds together: paired resampling of sentences, with the "
         "seeds' noise. Of one seed each, they hold for these two trained models and not for the methods.",
         text_columns=2,
     )
+
+
+def _tests(comparisons: Sequence[Comparison]) -> int:
+    """How many there were: nothing is tested on a subset without sentences."""
+    return sum(found.n_sentences > 0 for found in comparisons)
 
 
 def noise_table(comparisons: Sequence[Comparison]) -> Table:
@@ -158,6 +163,6 @@ def verdicts(comparisons: Sequence[Comparison]) -> list[str]:
         found.setdefault((comparison.model, comparison.baseline), []).append(verdict(comparison))
     return [
         f"{model} against {baseline}: better on {of.count('better')}, worse on {of.count('worse')} and open on "
-        f"{of.count('open')} of {len(of) - of.count('–')} config-subsets (5 %, Holm over {len(comparisons)} tests)."
+        f"{of.count('open')} of {len(of) - of.count('–')} config-subsets (5 %, Holm over {_tests(comparisons)} tests)."
         for (model, baseline), of in found.items()
     ]
