@@ -163,3 +163,9 @@ def test_the_scanner_sees_every_way_to_import_and_to_call():
     rooms = {room_of(module) for module in imports(tree, "hub_tools/reviews/sample.py")}
     assert rooms == {None, "corpus", "students", "prompts", "hub"}
     assert set(calls(tree)) == {"upload_file", "create_repo"}
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    """pytest imports them by it: two of one name, in whatever folders, and one of them is not collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
