@@ -19,8 +19,9 @@ from rich.console import Console
 from transformers.utils import logging
 
 from hub_tools.arguments import parse_arguments, run_stage
+from hub_tools.benchmarks.configs import headline_split, subsets_of
 from hub_tools.evaluation.grid import Cell, CellStore
-from hub_tools.evaluation.results import headline_split, key_of, result_rows, subsets_of, united
+from hub_tools.evaluation.results import key_of, result_rows, united
 from hub_tools.hub.cards import DatasetFacts, ModelFacts, Result, Teacher, dataset_card, model_card
 from hub_tools.hub.push import push_dataset, push_model
 from hub_tools.hub.runs import Run, resolve_input, start_run

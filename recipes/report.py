@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hub_tools.arguments import parse_arguments, run_stage
+from hub_tools.benchmarks.card import CONFIGS
+from hub_tools.benchmarks.configs import headline_split
 from hub_tools.benchmarks.registration import task_id
 from hub_tools.evaluation.error_pages import write_pages
 from hub_tools.evaluation.report import NOTE, Asked, make_report, read_numbers
-from hub_tools.evaluation.results import headline_split
 from hub_tools.evaluation.tables import complete
 from hub_tools.hub.eval_results import Result
 from hub_tools.hub.push import push_report, push_scores
@@ -145,11 +146,12 @@ def push_cards(cards: dict[str, list[Result]], benchmark: str, results: str, run
         if not HfApi().repo_exists(repo_id):
             absent.append(f"scores on the card of {repo_id}: there is no such model.")
         elif scores:
+            registered = scores[0].config in CONFIGS  # a set of one's own has no tasks in eval.yaml
             push_scores(
                 repo_id,
                 scores,
                 benchmark,
-                task_id=task_id,
+                task_id=task_id if registered else None,
                 benchmark_revision=run.inputs.get(benchmark),
                 source=f"{constants.ENDPOINT}/datasets/{results}",
                 date=run.finished,

@@ -14,46 +14,14 @@ from itertools import product
 
 import yaml
 
-from hub_tools.benchmarks import fsa, quads
+from hub_tools.benchmarks.card import CONFIGS
+from hub_tools.benchmarks.configs import headline_split, splits_of, subsets_of
 
 
 FILE = "eval.yaml"
 FRAMEWORK = "fsa-distill"
 RULES = ("paper", "strict")
 EMPTY = {("asqp-rest15", "implicit_opinion"), ("asqp-rest16", "implicit_opinion")}  # ASQP annotates none
-
-
-def headline_split(config: str) -> str:
-    """The split that papers report: `test_hard` of the FSA configs, `test` of the quads, which have no hard one.
-
-    Raises:
-        ValueError: unknown config.
-    """
-    return splits_of(config)[0]
-
-
-def splits_of(config: str) -> tuple[str, ...]:
-    """The splits that a config is tested on, the headline split first.
-
-    Raises:
-        ValueError: unknown config.
-    """
-    if config in fsa.CONFIGS:
-        return ("test_hard", "test")
-    if config in quads.CONFIGS:
-        return ("test",)
-    raise ValueError(f"unknown config {config!r}; allowed: {', '.join([*fsa.CONFIGS, *quads.CONFIGS])}")
-
-
-def subsets_of(config: str) -> tuple[str, ...]:
-    """The subsets that are scored; of quads, either half may be implicit.
-
-    Raises:
-        ValueError: unknown config.
-    """
-    if len(splits_of(config)) == 1:
-        return ("all", "implicit_aspect", "implicit_opinion", "multiple")
-    return ("all", "implicit", "multiple")
 
 
 def task_id(config: str, subset: str, rule: str = "paper", split: str | None = None) -> str:
@@ -65,6 +33,8 @@ def task_id(config: str, subset: str, rule: str = "paper", split: str | None = N
     Raises:
         ValueError: a config, subset, rule or split that the benchmark does not have.
     """
+    if config not in CONFIGS:
+        raise ValueError(f"unknown config {config!r}; allowed: {', '.join(CONFIGS)}")
     for name, value, allowed in (
         ("subset", subset, subsets_of(config)),
         ("rule", rule, RULES),

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hub_tools.benchmarks.configs import task_of
 from hub_tools.evaluation.browser import BrowserError, write_browser
-from hub_tools.evaluation.results import task_of
 
 
 SHOWN = ("id", "sentence", "reference", "prediction", "implicit", "multiple", "hard", "model")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hub_tools.evaluation.results import task_of
+from hub_tools.benchmarks.configs import task_of
 
 
 @dataclass(frozen=True)

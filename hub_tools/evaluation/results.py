@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from hub_tools.benchmarks.configs import splits_of, subsets_of, task_of
 from hub_tools.evaluation.scoring import score_texts
 from hub_tools.opinions import IMPLICIT, fields_of, parse
 
 
-SUBSETS = ("all", "implicit", "multiple")
-QUAD_SUBSETS = ("all", "implicit_aspect", "implicit_opinion", "multiple")
 SCORES = ("precision", "recall", "f1", "strict_precision", "strict_recall", "strict_f1")
 EXTRA_RULES = ("instructabsa", "absa-quad", "partial")
 EXTRA_SCORES = ("partial_f1", "instructabsa_f1", "absa_quad_f1")
@@ -17,26 +16,6 @@ COUNTS = ("n_sentences", "n_gold", "n_predicted", "n_malformed", "n_invented", "
 # train, and plain sentences.
 KEY = ("model", "config", "seed", "train_share", "input_form")
 _KEY_DEFAULTS = {"train_share": 1.0, "input_form": "plain"}
-
-
-def task_of(config: str) -> str:
-    """`"tsa-rest14"` → `"tsa"`."""
-    return config.partition("-")[0]
-
-
-def splits_of(config: str) -> tuple[str, ...]:
-    """The splits that a config's runs are scored on; only the pairs, not the quads, have a hard test set."""
-    return ("test",) if "opinion" in fields_of(task_of(config)) else ("test_hard", "test")
-
-
-def headline_split(config: str) -> str:
-    """The split whose scores stand for a config: `test_hard`, which the paper reports, or a quad set's `test`."""
-    return splits_of(config)[0]
-
-
-def subsets_of(config: str) -> tuple[str, ...]:
-    """The subsets that a config's runs are scored on: a quad hides its target or its opinion words."""
-    return QUAD_SUBSETS if "opinion" in fields_of(task_of(config)) else SUBSETS
 
 
 def prediction_rows(rows: Sequence[Mapping], predictions: Sequence[str], seed: int) -> list[dict]:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from hub_tools.benchmarks.configs import headline_split, subsets_of, task_of
 from hub_tools.evaluation.paper_tables import config_name
-from hub_tools.evaluation.results import headline_split, subsets_of, task_of
 from hub_tools.evaluation.statistics import (
     Comparison,
     StatisticsError,

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from hub_tools.evaluation.results import EXTRA_SCORES, QUAD_SUBSETS, SCORES, headline_split, subsets_of
+from hub_tools.benchmarks.configs import headline_split, is_quads
+from hub_tools.evaluation.results import EXTRA_SCORES, SCORES
 from hub_tools.evaluation.typesetting import MISSING, Value, shown
 
 
@@ -42,7 +43,7 @@ def complete(rows: Iterable[Mapping]) -> list[dict]:
 
 def is_quad(config: str) -> bool:
     """Whether a config, or a mean of configs, is of quads, which have subsets and a headline split of their own."""
-    return config == MEANS[1] if config in MEANS else subsets_of(config) == QUAD_SUBSETS
+    return config == MEANS[1] if config in MEANS else is_quads(config)
 
 
 def headline(config: str) -> str:

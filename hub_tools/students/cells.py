@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from accelerate import PartialState
 from datasets import load_dataset
 
+from hub_tools.benchmarks.configs import headline_split
 from hub_tools.evaluation.grid import Cell, CellStore
-from hub_tools.evaluation.results import headline_split, prediction_rows, result_rows
+from hub_tools.evaluation.results import prediction_rows, result_rows
 from hub_tools.students.finetuning import TRAINING_SPLITS, Epoch, Finetuning, draw_share, finetune, predict
 from hub_tools.students.instructions import choose_examples, fill, instruction
 from hub_tools.students.models import load_student, save_student

@@ -2,9 +2,9 @@
 
 import pytest
 
+from hub_tools.benchmarks.configs import headline_split
 from hub_tools.evaluation.results import (
     SCORES,
-    headline_split,
     prediction_rows,
     result_rows,
     united,

@@ -7,7 +7,8 @@ import yaml
 from huggingface_hub import HfApi, ModelCard, hf_hub_download, parse_eval_result_entries
 
 from hub_tools.benchmarks import fsa, quads
-from hub_tools.benchmarks.registration import headline_split, subsets_of, task_id, tasks
+from hub_tools.benchmarks.configs import headline_split, subsets_of
+from hub_tools.benchmarks.registration import task_id, tasks
 from hub_tools.hub import push
 from hub_tools.hub.cards import ModelFacts, model_card
 from hub_tools.hub.eval_results import SUBSETS, Result, Scores, eval_entries, eval_files, model_index, with_model_index

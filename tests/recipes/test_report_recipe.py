@@ -103,6 +103,21 @@ def test_from_results_to_report_pages_and_cards(go, namespace, tmp_path):
     assert ".eval_results/fsa-benchmark.yaml" in HfApi().list_repo_files(student)
 
 
+def test_a_set_of_ones_own_is_scored_on_the_card_without_a_task_of_the_registered_benchmark(go, namespace):
+    scores, predictions = results("tsa-mine")
+    tables = {"results": Dataset.from_list(scores)}
+    push_results(namespace, {"scores": tables, "predictions": {"test_hard": Dataset.from_list(predictions)}})
+    repo_id = f"{namespace}/t5-tsa-mine"
+    HfApi().create_repo(repo_id)
+    HfApi().upload_file(
+        path_or_fileobj=b"---\nlicense: apache-2.0\n---\n# Mine\n", path_in_repo="README.md", repo_id=repo_id
+    )
+
+    assert "Scores on 1 model cards" in go("--students", "distilled=t5", "--browsers", "false")
+    assert {result.dataset_config for result in ModelCard.load(repo_id).data.eval_results} == {"tsa-mine"}
+    assert not [name for name in HfApi().list_repo_files(repo_id) if name.startswith(".eval_results")]
+
+
 def test_a_report_of_results_from_before_there_were_predictions_or_shares(go, namespace, tmp_path):
     push_results(namespace, {"scores": {"results": Dataset.from_list(results()[0])}})
     out = go()

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hub_tools.evaluation.results import headline_split, is_in, subsets_of, task_of
+from hub_tools.benchmarks.configs import headline_split, subsets_of, task_of
+from hub_tools.evaluation.results import is_in
 from hub_tools.evaluation.rules import check_rule, sentence_counts
 from hub_tools.evaluation.statistics.resampling import NOTHING, holm, paired_test, smallest_difference
 from hub_tools.evaluation.statistics.variation import StatisticsError, mean_f1
