@@ -39,16 +39,25 @@ def parse_arguments(arguments_type: type[Arguments], argv: list[str] | None = No
 
     Leaves with exit code 2 and one line on bad input, as argparse does: a stage's user wants the line, not a trace.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    (arguments,) = _parse(lambda argv: [read_arguments(arguments_type, argv)], argv)
+    return arguments
+
+
+def parse_sweep(arguments_type: type[Arguments], argv: list[str] | None = None) -> list[Arguments]:
+    """As `parse_arguments`, of a YAML that may describe several runs: see `read_sweep`."""
+    return _parse(lambda argv: read_sweep(arguments_type, argv), argv)
+
+
+def _parse(read: Callable[[list[str]], list[Arguments]], argv: list[str] | None) -> list[Arguments]:
     try:
-        arguments = read_arguments(arguments_type, argv)
-        if hasattr(arguments, "hub"):
-            use_hub(arguments.hub)
+        found = read(sys.argv[1:] if argv is None else argv)
+        for hub in {arguments.hub for arguments in found if hasattr(arguments, "hub")}:
+            use_hub(hub)
         join_processes()
     except ConfigurationError as error:
         sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
         raise SystemExit(2) from None
-    return arguments
+    return found
 
 
 def read_arguments(arguments_type: type[Arguments], argv: list[str]) -> Arguments:
@@ -59,10 +68,48 @@ def read_arguments(arguments_type: type[Arguments], argv: list[str]) -> Argument
         ConfigurationError: the YAML is absent or not a mapping, holds an unknown key or a nested value, or a
             required value is missing or of another type. The message names the file and the nearest known key.
     """
-    flags, path = [], None
-    if argv and not argv[0].startswith("-"):
-        path, argv = argv[0], argv[1:]
-        flags = yaml_flags(Path(path), {field.name for field in dataclasses.fields(arguments_type)})
+    path, argv = _path_first(argv)
+    known = {field.name for field in dataclasses.fields(arguments_type)}
+    flags = yaml_flags(Path(path), known) if path else []
+    return _parsed(arguments_type, flags, argv, path)
+
+
+def read_sweep(arguments_type: type[Arguments], argv: list[str]) -> list[Arguments]:
+    """
+    As `read_arguments`, of a YAML that may also hold `sweep`: a list of mappings, one for each run, of the values in
+    which it differs from what the YAML says of all. The command line wins over both.
+
+    Raises:
+        ConfigurationError: as `read_arguments`; or `sweep` is no list of mappings, or two of its runs share a `name`,
+            or one has none of its own.
+    """
+    path, argv = _path_first(argv)
+    recipe = load_yaml(Path(path)) if path else {}
+    known = {field.name for field in dataclasses.fields(arguments_type)}
+    if "sweep" not in recipe:
+        return [_parsed(arguments_type, flags_of(recipe, known, path), argv, path)]
+    members = recipe.pop("sweep")
+    if not isinstance(members, list) or not members or not all(isinstance(member, dict) for member in members):
+        raise ConfigurationError(f"{path}: 'sweep' must be a list of mappings, e.g. - {{name: a, epochs: 3}}.")
+    names = [member.get("name") for member in members]
+    if not all(names) or len(set(names)) < len(names):
+        raise ConfigurationError(f"{path}: each run of 'sweep' needs a `name` of its own; found {names}.")
+    if any(flag.split("=")[0] == "--name" for flag in argv):
+        raise ConfigurationError(f"{path} describes {len(members)} runs, which cannot all have one --name.")
+    common = flags_of(recipe, known, path)
+    return [
+        _parsed(arguments_type, [*common, *flags_of(member, known, f"{path}, {member['name']}")], argv, path)
+        for member in members
+    ]
+
+
+def _path_first(argv: list[str]) -> tuple[str, list[str]]:
+    """`["a.yaml", "--lr", "1"]` → `("a.yaml", ["--lr", "1"])`; the path is "" where there is none."""
+    return (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("", argv)
+
+
+def _parsed(arguments_type: type[Arguments], flags: list[str], argv: list[str], path: str) -> Arguments:
+    """Flags of a YAML at `path` and those of the command line; of a key given twice the last one counts."""
     known = {field.name for field in dataclasses.fields(arguments_type)}
     for flag in argv:
         if flag.startswith("--") and (key := flag[2:].split("=")[0].replace("-", "_")) not in {*known, "help"}:
@@ -89,6 +136,16 @@ class Parser(HfArgumentParser):
 
 def yaml_flags(path: Path, known: set[str]) -> list[str]:
     """The YAML's values as command-line flags, so that one parser checks both; `null` means 'not set'."""
+    return flags_of(load_yaml(path), known, str(path))
+
+
+def load_yaml(path: Path) -> dict:
+    """
+    What the file at `path` maps to what.
+
+    Raises:
+        ConfigurationError: there is no such file, or it holds no mapping.
+    """
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
@@ -99,6 +156,11 @@ def yaml_flags(path: Path, known: set[str]) -> list[str]:
         raise ConfigurationError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(recipe, dict):
         raise ConfigurationError(f"{path} must hold `key: value` lines, but holds a {type(recipe).__name__}.")
+    return recipe
+
+
+def flags_of(recipe: dict, known: set[str], path: str) -> list[str]:
+    """Keys and values as flags; `path` says in messages where they stand."""
     flags = []
     for key, value in recipe.items():
         if key not in known:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tools.arguments import ConfigurationError, parse_arguments, read_arguments, run_stage, use_hub
+from hub_tools.arguments import ConfigurationError, parse_arguments, read_arguments, read_sweep, run_stage, use_hub
 from hub_tools.evaluation.files import ScoringFileError
 
 
@@ -285,3 +285,47 @@ def test_ctrl_c_says_how_to_go_on(capsys):
 
 def test_a_stage_that_ends_well_just_ends():
     assert run_stage(lambda: None) is None
+
+
+# --- Sweeps ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Named:
+    name: str
+    steps: int = 3
+    seeds: list[int] = field(default_factory=list)
+
+
+def test_a_sweep_is_one_run_for_each_of_its_mappings_and_the_command_line_is_for_all(recipe):
+    path = recipe("steps: 7\nseeds: [1]\nsweep:\n- {name: a, steps: 8}\n- name: b\n  seeds: []\n")
+    assert read_sweep(Named, [path]) == [Named("a", 8, [1]), Named("b", 7)]
+    assert read_sweep(Named, [path, "--steps", "9"]) == [Named("a", 9, [1]), Named("b", 9)]
+
+
+def test_without_a_sweep_there_is_one_run(recipe):
+    assert read_sweep(Named, [recipe("name: a"), "--name", "b"]) == read_sweep(Named, ["--name", "b"]) == [Named("b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "message"),
+    [
+        ("sweep: 3", [], "'sweep' must be a list of mappings"),
+        ("sweep: []", [], "'sweep' must be a list of mappings"),
+        ("sweep: [a]", [], "'sweep' must be a list of mappings"),
+        ("name: x\nsweep: [{steps: 1}, {steps: 2}]", [], "needs a `name` of its own"),
+        ("sweep: [{name: a}, {name: a}]", [], "needs a `name` of its own"),
+        ("sweep: [{name: a, step: 2}]", [], r"stage.yaml, a: key 'step' is unknown. Did you mean 'steps'"),
+        ("sweep: [{name: a, seeds: [[1]]}]", [], "holds nested values"),
+        ("sweep: [{name: a}, {name: b}]", ["--name=c"], "describes 2 runs, which cannot all have one --name"),
+        ("sweep: [{name: a}]", ["--stepps", "2"], "--stepps is unknown"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_told_as_such(recipe, text, argv, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read_sweep(Named, [recipe(text), *argv])
+
+
+def test_a_recipe_that_cannot_sweep_says_so(recipe):
+    with pytest.raises(ConfigurationError, match="key 'sweep' is unknown"):
+        read_arguments(Named, [recipe("name: a\nsweep: [{name: a}]")])
