@@ -213,7 +213,7 @@ def _reading(task: str) -> tuple[Callable[[str], tuple[str, ...] | None], tuple[
         texts = tuple(map(str.strip, item.split("|")))
         if texts == ("",):
             return ()
-        if len(texts) != len(fields) or not all([texts[place] for place in filled]):
+        if len(texts) != len(fields) or not all(texts[place] for place in filled):
             return None
         return texts if polarity_at is None or texts[polarity_at] in polarities else None
 

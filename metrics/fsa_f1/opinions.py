@@ -22,7 +22,7 @@ there are ("3"), of which nothing is known then.
 Standard library only: copies of this file travel with the metric and the Space (see `hub_tools.hub.copies`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -176,32 +176,24 @@ _parsed = partial(tuple.__new__, Parsed)
 
 def _parse_fields(text: str, task: str, sentence: str) -> Parsed:
     """`parse` for any number of fields."""
-    n_fields, polarity_at, polarities, quoted, filled = _reading(task)
+    read, quoted = _reading(task)
     found = []
     malformed = invented = 0
     for item in text.split(";"):
-        texts = _texts_of(item)
-        if len(texts) != n_fields or texts == ("",):
-            malformed += texts != ("",)
+        texts = read(item)
+        if not texts:
+            malformed += texts is None
             continue
-        if polarity_at is not None and texts[polarity_at] not in polarities:
-            malformed += 1
-            continue
-        for place in filled:
-            if not texts[place]:
-                malformed += 1
+        for place in quoted:
+            if texts[place] not in sentence and texts[place] != IMPLICIT:
+                invented += 1
                 break
         else:
-            for place in quoted:
-                if texts[place] not in sentence and texts[place] != IMPLICIT:
-                    invented += 1
-                    break
-            else:
-                found.append(texts)
+            found.append(texts)
     return _parsed((found, malformed, invented))
 
 
-@lru_cache(maxsize=4096)  # as below
+@lru_cache(maxsize=4096)  # what is right stands in a prediction and in its reference
 def _pair_of(item: str) -> tuple[str, str] | None:
     """What stands before the "|", and the polarity; None if the item is malformed or empty."""
     name, _, rest = item.partition("|")
@@ -209,20 +201,24 @@ def _pair_of(item: str) -> tuple[str, str] | None:
     return polarity and (name.strip(), polarity)
 
 
-@lru_cache(maxsize=4096)  # what is right stands in a prediction and in its reference
-def _texts_of(item: str) -> tuple[str, ...]:
-    """The fields of one item."""
-    return tuple(map(str.strip, item.split("|")))
-
-
 @lru_cache(maxsize=64)
-def _reading(task: str) -> tuple[int, int | None, tuple[str, ...], list[int], list[int]]:
-    """How many fields there are, where the polarity stands and which ones there are, which fields the sentence must
-    hold, and which must not be empty."""
-    fields = fields_of(task)
-    quoted = [place for place, field in enumerate(fields) if field in ("target", "opinion")]
+def _reading(task: str) -> tuple[Callable[[str], tuple[str, ...] | None], tuple[int, ...]]:
+    """How to read one item (its fields; none if it is empty, `None` if it is malformed), and which of its fields the
+    sentence must hold."""
+    fields, polarities = fields_of(task), _polarities(task)
+    polarity_at = fields.index("polarity") if "polarity" in fields else None
     filled = [place for place, field in enumerate(fields) if field in ("category", "field")]
-    return len(fields), fields.index("polarity") if "polarity" in fields else None, _polarities(task), quoted, filled
+
+    @lru_cache(maxsize=4096)  # what is right stands in a prediction and in its reference
+    def read(item: str) -> tuple[str, ...] | None:
+        texts = tuple(map(str.strip, item.split("|")))
+        if texts == ("",):
+            return ()
+        if len(texts) != len(fields) or not all(texts[place] for place in filled):
+            return None
+        return texts if polarity_at is None or texts[polarity_at] in polarities else None
+
+    return read, tuple(place for place, field in enumerate(fields) if field in ("target", "opinion"))
 
 
 def locate(pairs: Sequence[tuple[str, str]], sentence: str) -> list[dict[str, Any]]:
