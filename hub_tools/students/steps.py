@@ -1,0 +1,229 @@
+"""
+What one optimiser step of pretraining computes, and one validation: passes forward and back, on one process or many.
+
+A step's loss is the mean over all its target tokens, over all forward passes and processes, so it and its gradient are
+the same number however the step is cut.
+"""
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from transformers import PreTrainedModel
+
+from hub_tools.students.packing import SummedLoss, packed, packs, padded
+from hub_tools.students.step_plan import forward_passes, lengths_of
+
+
+Batch = dict[str, torch.Tensor]
+Collate = Callable[..., Batch]
+
+TRIED = 8  # pairs on which it is seen whether packing is the same as padding
+
+
+class OutOfMemory(RuntimeError):
+    """A forward or backward pass did not fit; the message says what to lower."""
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """Of one step: nats per target token, share of the batches' positions that are padding, who asked to stop."""
+
+    loss: float
+    padding: float
+    stop: bool = False
+
+
+class Steps:
+    """
+    The passes of a run over `rows`.
+
+    Args:
+        model: the student, before accelerate or FSDP2 wraps it.
+        rows: (source ids, target ids, …) each; what follows the target is `collate`'s.
+        accelerator: the processes.
+        pairs_per_forward: of one pass, over all processes together.
+        loss, collate: see `pretrain`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rows: Sequence,
+        accelerator: Accelerator,
+        pairs_per_forward: int,
+        loss: nn.Module | None = None,
+        collate: Collate | None = None,
+    ) -> None:
+        self.model, self.rows, self.accelerator = model, rows, accelerator
+        self.pairs_per_forward, self.collate = pairs_per_forward, collate
+        self.lengths = lengths_of(rows)
+        pad, start = model.config.pad_token_id, model.config.decoder_start_token_id
+        self.packs = packs(model, [rows[index][:2] for index in range(min(TRIED, len(rows)))], pad)
+        self.layout = (pad, start) if self.packs else (pad,)
+        self.loss = loss or SummedLoss(model)
+        self.plain = None if loss is None else SummedLoss(model)  # for validation
+
+    def passes(self, chosen: Sequence[int], lengths=None) -> list[list[int]]:
+        """The pairs of each forward pass over `chosen`."""
+        lengths = self.lengths if lengths is None else lengths
+        return forward_passes(chosen, lengths, self.pairs_per_forward, alike=not self.packs)
+
+    def batch(self, rows: Sequence, collate: Collate | None = None) -> tuple[Batch, int]:
+        """The tensors of one pass on this process's device, and how many positions are computed for them."""
+        made = (collate or (packed if self.packs else padded))(rows, *self.layout)
+        positions = made["input_ids"].numel() + made.get("decoder_input_ids", made["labels"]).numel()
+        device = self.accelerator.device
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in made.items()}, positions
+
+    def share(self, indices: Sequence[int]) -> Sequence[int]:
+        """This process's pairs of a pass."""
+        return indices[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def backward(self, indices: Sequence[int], tokens: int, seed: int, synchronise: bool) -> tuple[torch.Tensor, int]:
+        """One pass forward and back; the loss of this process's pairs, and the positions computed."""
+        mine = self.share(indices)
+        # A process without a pair still takes part, with weight 0: gradients are exchanged by all or none.
+        batch, positions = self.batch([self.rows[index] for index in (mine or indices[:1])], self.collate)
+        torch.manual_seed(seed + self.accelerator.process_index)
+        accelerator = self.accelerator
+        with nullcontext() if synchronise else accelerator.no_sync(self.loss):
+            with accelerator.autocast():
+                loss = self.loss(batch) * (1.0 if mine else 0.0)
+            # The gradients are averaged over processes; the mean must be over the step's tokens.
+            accelerator.backward(loss * accelerator.num_processes / tokens)
+        return loss.detach(), positions if mine else 0
+
+    def train(
+        self,
+        step: int,
+        chosen: Sequence[int],
+        optimizer: torch.optim.Optimizer,
+        rate: float,
+        max_grad_norm: float,
+        seed: int,
+        stopping: bool = False,
+    ) -> StepOutcome:
+        """
+        One optimiser step over the rows `chosen`; every process takes its share of each forward pass.
+
+        Raises:
+            FloatingPointError: a loss or gradient is not finite; no weight has been changed.
+            OutOfMemory: a pass does not fit.
+        """
+        self.loss.train()
+        passes, tokens = self.passes(chosen), int(self.lengths[chosen, 1].sum())
+        # All that processes tell each other of a step, in one exchange: losses by pass, positions, the wish to stop
+        told = torch.zeros(len(passes) + 2, device=self.accelerator.device)
+        positions = 0
+        with self.explained(step):
+            for number, indices in enumerate(passes):
+                last = number + 1 == len(passes)
+                loss, computed = self.backward(indices, tokens, pass_seed(seed, step, number), synchronise=last)
+                told[number] = loss
+                positions += computed
+            norm = self.accelerator.clip_grad_norm_(list(self.loss.parameters()), max_grad_norm or math.inf)
+            told[-2], told[-1] = positions, float(stopping)
+            *losses, positions, stop = self.accelerator.reduce(told, reduction="sum").tolist()
+        bad = [number for number, loss in enumerate(losses) if not math.isfinite(loss)]
+        if bad or not math.isfinite(norm):
+            optimizer.zero_grad(set_to_none=True)
+            number = bad[0] if bad else self.pass_to_blame(step, passes, tokens, seed)
+            raise FloatingPointError(_blame(step, number, passes, "loss" if bad else "gradient"))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with self.explained(step):
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        real = int(self.lengths[chosen].sum())
+        return StepOutcome(sum(losses) / tokens, 1 - real / max(1, positions), stop > 0)
+
+    def pass_to_blame(self, step: int, passes: Sequence[Sequence[int]], tokens: int, seed: int) -> int | None:
+        """The first pass whose own gradient is not finite: they are computed once more, one by one, as they were."""
+        for number, indices in enumerate(passes):
+            self.loss.zero_grad(set_to_none=True)
+            self.backward(indices, tokens, pass_seed(seed, step, number), synchronise=True)
+            norm = self.accelerator.clip_grad_norm_(list(self.loss.parameters()), math.inf)
+            if not math.isfinite(norm):
+                self.loss.zero_grad(set_to_none=True)
+                return number
+        self.loss.zero_grad(set_to_none=True)
+        return None
+
+    @torch.no_grad()
+    def validate(self, rows: Sequence) -> float:
+        """Nats per target token over `rows`, by plain cross-entropy, shared out over the processes."""
+        judge = self.plain or self.loss
+        judge.eval()
+        lengths = lengths_of(rows)
+        total = torch.zeros((), device=self.accelerator.device)
+        for indices in self.passes(range(len(rows)), lengths):
+            mine = self.share(indices)
+            # As in training: where processes share the weights, none can do without the others.
+            batch, _ = self.batch([rows[index][:2] for index in (mine or indices[:1])])
+            with self.accelerator.autocast():
+                total += judge(batch) * (1.0 if mine else 0.0)
+        return float(self.accelerator.reduce(total, reduction="sum")) / int(lengths[:, 1].sum())
+
+    @contextmanager
+    def explained(self, step: int) -> Iterator[None]:
+        """Turns what torch says when memory is short into what to lower."""
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            text = str(error)
+            short = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            if not short and "not enough memory" not in text and "can't allocate memory" not in text:
+                raise
+            raise OutOfMemory(
+                f"memory is short at step {step}, on {self.accelerator.device}. Lower pairs_per_forward (now "
+                f"{self.pairs_per_forward}; pairs_per_step may stay, the gradient is the same), or max_target (the "
+                f"longest target here has {int(self.lengths[:, 1].max())} tokens). ({(text.splitlines() or ['no memory'])[0]})"
+            ) from error
+
+
+def pass_seed(seed: int, step: int, number: int) -> int:
+    """Of the dropout of a pass: the same after a resume."""
+    return (seed * 1_000_003 + step * 10_007 + number * 101) % 2**62
+
+
+def _blame(step: int, number: int | None, passes: Sequence[Sequence[int]], what: str) -> str:
+    if number is None:
+        rows, where = [index for each in passes for index in each], "the sum of all forward passes"
+    else:
+        rows, where = list(passes[number]), f"forward pass {number + 1} of {len(passes)}"
+    shown = ", ".join(map(str, rows[:20])) + (" …" if len(rows) > 20 else "")
+    return f"the {what} is not finite at step {step}, in {where} (training pairs {shown})"
+
+
+class Stop:
+    """Whether the user asked to stop: the first Ctrl-C lets the step end and its checkpoint be written."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """What the signal calls; a second Ctrl-C stops at once."""
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Stop]:
+    """Within the block Ctrl-C only notes the wish. Signals come to the main thread; elsewhere nothing changes."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
