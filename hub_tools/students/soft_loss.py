@@ -6,19 +6,24 @@ the term (Hinton, Vinyals and Dean 2015, arXiv 1503.02531, section 2). Of each d
 pieces are known one by one, all others as one rest (hub_tools.students.soft_targets).
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hub_tools.students.packing import packed, padded
-from hub_tools.students.soft_targets import SoftPair
+from hub_tools.students.packing import Encoded, packed, padded
+from hub_tools.students.soft_store import SoftTargets
+from hub_tools.students.step_plan import lengths_of
 
 
 CHUNK = 512  # positions whose logits exist at once: 66 MB of them with T5's vocabulary
+
+SoftPair = tuple[list[int], list[int], np.ndarray, np.ndarray]  # source, target, ids, probabilities
 
 
 def soft_cross_entropy(
@@ -58,6 +63,76 @@ def soft_cross_entropy(
     return _SoftCrossEntropy.apply(hidden, weight, labels, ids, probabilities, share, temperature)
 
 
+class _SoftCrossEntropy(torch.autograd.Function):
+    """The loss and, while a chunk's logits exist, its gradients: nothing is computed twice, nothing large is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        labels: torch.Tensor,
+        ids: torch.Tensor,
+        probabilities: torch.Tensor,
+        share: float,
+        temperature: float,
+    ) -> torch.Tensor:
+        by_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        precise = torch.promote_types(hidden.dtype, torch.float32)
+        total = hidden.new_zeros((), dtype=precise)
+        for start in range(0, len(hidden), CHUNK):
+            part = slice(start, start + CHUNK)
+            # Under autocast both products, here and below, are computed in its precision, the rest is not.
+            logits = (hidden[part] @ weight.T).to(precise)
+            loss, slope = _losses(logits, labels[part], ids[part], probabilities[part].to(precise), share, temperature)
+            total += loss
+            slope = slope.to(hidden.dtype)
+            if by_hidden is not None:
+                by_hidden[part] = slope @ weight
+            if by_weight is not None:
+                by_weight += slope.T @ hidden[part]
+        ctx.save_for_backward(by_hidden, by_weight)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        by_hidden, by_weight = (None if each is None else each * gradient for each in ctx.saved_tensors)
+        return by_hidden, by_weight, None, None, None, None, None
+
+
+def _losses(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    ids: torch.Tensor,
+    probabilities: torch.Tensor,
+    share: float,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed loss of some positions, and its gradient by their logits (positions × vocabulary)."""
+    labels = labels[:, None]
+    logs = logits.log_softmax(-1)
+    slope = logs.exp()
+    hard = -logs.gather(-1, labels).sum()
+    if temperature != 1:
+        logs = (logits / temperature).log_softmax(-1)
+    known = logs.gather(-1, ids)
+    outside = logs.scatter(-1, ids, -math.inf)
+    log_rest = outside.logsumexp(-1, keepdim=True)
+    if ids.shape[-1] < logits.shape[-1]:
+        rest = (1 - probabilities.sum(-1, keepdim=True)).clamp(min=0)
+    else:
+        rest, log_rest = torch.zeros_like(log_rest), torch.zeros_like(log_rest)  # nothing is left to be in it
+    divergence = torch.special.xlogy(probabilities, probabilities) - probabilities * known
+    divergence = divergence.sum() + (torch.special.xlogy(rest, rest) - rest * log_rest).sum()
+    soft = outside.exp() - (outside - log_rest).exp() * rest
+    soft.scatter_(-1, ids, known.exp() - probabilities)
+    slope.scatter_add_(-1, labels, -torch.ones_like(labels, dtype=slope.dtype))
+    slope.mul_(1 - share).add_(soft, alpha=share * temperature)
+    return (1 - share) * hard + share * temperature**2 * divergence, slope
+
+
 class SoftLoss(nn.Module):
     """
     `soft_cross_entropy` of the model, summed over the target tokens of a batch that `soft_collate` made.
@@ -81,12 +156,72 @@ class SoftLoss(nn.Module):
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """`batch` → a scalar."""
-        raise NotImplementedError
+        batch = dict(batch)
+        ids, probabilities = batch.pop("soft_ids"), batch.pop("soft_probabilities")
+        hidden, labels = read_targets(self.model, batch)
+        weight = self.model.get_output_embeddings().weight
+        return soft_cross_entropy(hidden, weight, labels, ids, probabilities, self.share, self.temperature)
 
 
-def soft_collate(rows: Sequence[SoftPair], *layout: Any) -> dict[str, torch.Tensor]:
+class SoftPairs(Sequence):
     """
-    The batch that `packing.packed` (or, with only a `pad`, `packing.padded`) makes of the pairs, and beside it
-    `soft_ids`, `soft_probabilities` (real target tokens × k), in the order of `labels[labels != -100]`.
+    Encoded pairs and what a teacher holds likely of their targets, to train on.
+
+    `pairs[i] → (source, target, ids (tokens × k), probabilities (tokens × k))`; `lengths` are the tokens of source
+    and target (pairs × 2).
+
+    Raises:
+        ValueError: the soft targets are of other pairs.
     """
-    raise NotImplementedError
+
+    def __init__(self, rows: Sequence[Encoded], targets: SoftTargets):
+        self.rows, self.targets, self.lengths = rows, targets, lengths_of(rows)
+        if not np.array_equal(self.lengths[:, 1], targets.lengths):
+            raise ValueError(
+                f"The soft targets in {targets.folder} are of {len(targets)} other pairs, not of these {len(rows)}: "
+                "make them of the pairs that are trained on, after the hold-out."
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> SoftPair:
+        return (*self.rows[index], *self.targets[index])
+
+
+def soft_collate(rows: Sequence[SoftPair], pad: int, start: int | None = None) -> dict[str, torch.Tensor]:
+    """
+    The batch that `packed` makes of the pairs (without `start`: `padded`), and beside it `soft_ids`,
+    `soft_probabilities` (target tokens × k) in the order in which the tokens stand in the batch.
+    """
+    layout = (pad,) if start is None else (pad, start)
+    lay: Callable[..., dict[str, torch.Tensor]] = padded if start is None else packed
+    # Where a token stands depends on lengths alone: running numbers in place of tokens tell which came where.
+    numbers, numbered = itertools.count(), []
+    for source, target, *_ in rows:
+        numbered.append((source, list(itertools.islice(numbers, len(target)))))
+    order = lay(numbered, *layout)["labels"]
+    order = order[order != -100]
+    ids, probabilities = (torch.from_numpy(np.concatenate([row[side] for row in rows])) for side in (2, 3))
+    soft = {"soft_ids": ids[order], "soft_probabilities": probabilities[order]}
+    return lay([(source, target) for source, target, *_ in rows], *layout) | soft
+
+
+def read_targets(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(what `model`'s output matrix is applied to (target tokens × width), labels (target tokens)) of a batch."""
+    masks = {"attention_mask": batch.get("encoder_mask", batch["attention_mask"])}
+    read = model.get_encoder()(input_ids=batch["input_ids"], **masks, return_dict=True).last_hidden_state
+    inputs = batch.get("decoder_input_ids")
+    written = model.get_decoder()(
+        input_ids=model.prepare_decoder_input_ids_from_labels(batch["labels"]) if inputs is None else inputs,
+        attention_mask=batch.get("decoder_attention_mask"),
+        encoder_hidden_states=read,
+        encoder_attention_mask=batch["attention_mask"],
+        use_cache=False,
+        return_dict=True,
+    ).last_hidden_state
+    real = batch["labels"] != -100
+    hidden = written[real]
+    if getattr(model.config, "scale_decoder_outputs", False):
+        hidden = hidden * model.model_dim**-0.5
+    return hidden, batch["labels"][real]
