@@ -1,7 +1,8 @@
 """
 Fine-tunes students on the FSA benchmark, several seeds each, and scores them on its test sets.
 
-Reads:  <namespace>/fsa-benchmark, and the models named (`label=repo`, or `label=repo@revision`).
+Reads:  <namespace>/fsa-benchmark (or the dataset that `benchmark` names), and the models named (`label=repo`, or
+        `label=repo@revision`).
 Writes: <namespace>/fsa-results (scores and predictions; rows of other runs stay), and for each label in `publish` and
         each config the student of the seed with the best validation F1: <namespace>/<name>-<config>. Locally
         <runs>/finetune: each finished cell (model × config × share of train × seed), and results.md as it goes.
@@ -39,6 +40,9 @@ class Finetune(Finetuning):
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "who may see results and students"})
     runs: str = field(default="build/runs", metadata={"help": "folder for finished cells"})
+    benchmark: str = field(
+        default="", metadata={"help": "Hub id of a dataset with configs of its own; '': <namespace>/fsa-benchmark"}
+    )
     models: list[str] = field(default_factory=list, metadata={"help": "label=repo or label=repo@revision"})
     configs: list[str] = field(default_factory=list, metadata={"help": "configs of the benchmark"})
     seeds: list[int] = field(default_factory=lambda: [42, 52, 62, 72, 82, 142, 152, 162, 172, 182])
@@ -58,7 +62,8 @@ def main() -> None:
     arguments = parse_arguments(Finetune)
     check(arguments)
     logging.set_verbosity_error()  # loading warns, run after run, of the tied weights that safetensors leaves out
-    results, benchmark = f"{arguments.namespace}/fsa-results", f"{arguments.namespace}/fsa-benchmark"
+    results = f"{arguments.namespace}/fsa-results"
+    benchmark = arguments.benchmark or f"{arguments.namespace}/fsa-benchmark"
     state = PartialState()
     models = {label: resolve_model(reference, arguments.namespace) for label, reference in named(arguments.models)}
     inputs = {benchmark: resolve_input(benchmark, "dataset")}

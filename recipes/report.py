@@ -37,6 +37,9 @@ class Report:
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "who may see the results"})
     runs: str = field(default="build/runs", metadata={"help": "folder for the report"})
+    benchmark: str = field(
+        default="", metadata={"help": "Hub id of what was scored on, for the cards; '': <namespace>/fsa-benchmark"}
+    )
     baseline: str = field(
         default="", metadata={"help": "label that the others are compared with; the first, if empty"}
     )
@@ -90,7 +93,8 @@ def main() -> None:
         for label, name in students.items()
         for config in dict.fromkeys(row["config"] for row in rows if row["model"] == label)
     }
-    told, absent = push_cards(cards, f"{arguments.namespace}/fsa-benchmark", results, run)
+    benchmark = arguments.benchmark or f"{arguments.namespace}/fsa-benchmark"
+    told, absent = push_cards(cards, benchmark, results, run)
 
     show(arguments.title, report.header, report.lines)
     print("\n".join([NOTE, *report.sentences]))

@@ -32,9 +32,18 @@ def run_cell(cell: Cell, grid: Grid, hear: Callable[[Epoch], None] = lambda epoc
     The student learns from its share of `train`, is chosen on all of `validation`, and predicts the split that stands
     for the config. With the input form "instruction" it reads each sentence within an instruction and examples that
     are drawn from its own training sentences under its seed; its config.json keeps that as `fsa_instruction`.
+
+    Raises:
+        ValueError: the config lacks a split.
     """
     data = load_dataset(grid.benchmark, cell.config, revision=grid.revision)
-    rows = {split: data[split].to_list() for split in (*TRAINING_SPLITS, headline_split(cell.config))}
+    needed = (*TRAINING_SPLITS, headline_split(cell.config))
+    if not {*needed} <= {*data}:
+        raise ValueError(
+            f"{cell.config} of {grid.benchmark} has the splits {', '.join(data)}; needed: {', '.join(needed)}. "
+            f"`fsa convert … --push {grid.benchmark}` writes them."
+        )
+    rows = {split: data[split].to_list() for split in needed}
     rows["train"] = draw_share(rows["train"], cell.train_share, cell.seed)
     model, tokenizer = load_student(cell.repo_id, cell.revision)
     model.config.fsa_input_form = cell.input_form

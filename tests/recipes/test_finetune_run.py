@@ -100,6 +100,24 @@ def test_a_run_and_others_after_it(go, namespace, tmp_path):
     assert "fsa_instruction" not in open(path, encoding="utf-8").read()
 
 
+def test_a_set_of_ones_own_may_lie_in_a_repo_of_its_own(go, namespace):
+    splits = {split: Dataset.from_list(ROWS) for split in ("train", "validation", "test")}
+    push_dataset({"tsa-mine": splits}, f"{namespace}/my-reviews", "---\n---\n# mine\n")
+    with pytest.raises(
+        RuntimeError, match="tsa-mine of runs/my-reviews has the splits train, validation, test; needed"
+    ):
+        go("--benchmark", f"{namespace}/my-reviews", "--configs", "tsa-mine")
+    splits["test_hard"] = splits["test"]  # as `fsa convert --push` writes it
+    push_dataset({"tsa-mine": splits}, f"{namespace}/my-reviews", "---\n---\n# mine\n")
+    go("--benchmark", f"{namespace}/my-reviews", "--configs", "tsa-mine", "--publish", "base")
+    assert ModelCard.load(f"{namespace}/t5-sentiment-tsa-mine").data.datasets == [f"{namespace}/my-reviews"]
+    rows = [row for row in pushed_rows(f"{namespace}/fsa-results")["scores"]["results"] if row["config"] == "tsa-mine"]
+    assert {(row["split"], row["n_sentences"]) for row in rows if row["subset"] == "all"} == {
+        ("test_hard", 5),
+        ("test", 5),
+    }
+
+
 def test_a_failed_cell_is_told_at_the_end_and_the_rest_is_kept(go, tmp_path, monkeypatch):
     from hub_tools.students import crew
 
