@@ -178,14 +178,14 @@ class Steps:
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            text = str(error)
+            text = str(error) or "no memory"
             short = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not short and "not enough memory" not in text and "can't allocate memory" not in text:
                 raise
             raise OutOfMemory(
                 f"memory is short at step {step}, on {self.accelerator.device}. Lower pairs_per_forward (now "
                 f"{self.pairs_per_forward}; pairs_per_step may stay, the gradient is the same), or max_target (the "
-                f"longest target here has {int(self.lengths[:, 1].max())} tokens). ({(text.splitlines() or ['no memory'])[0]})"
+                f"longest target here has {int(self.lengths[:, 1].max())} tokens). ({text.splitlines()[0]})"
             ) from error
 
 

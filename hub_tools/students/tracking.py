@@ -2,12 +2,13 @@
 
 import importlib.util
 from collections.abc import Mapping
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.tracking import filter_trackers
 
 
-def track(accelerator: Accelerator, project: str, config: dict[str, Any]) -> None:
+def track(accelerator: Accelerator, project: str, config: Mapping[str, Any]) -> None:
     """
     Has `pretrain` log to the trackio project of that name, kept on this machine (`trackio show` opens it).
 
@@ -18,4 +19,4 @@ def track(accelerator: Accelerator, project: str, config: dict[str, Any]) -> Non
         raise ValueError("`track` needs the package trackio, which is not installed: pip install trackio")
     accelerator.log_with = filter_trackers("trackio")
     # No Space and no dataset: nothing leaves the machine.
-    accelerator.init_trackers(project, config, {"trackio": {"space_id": None, "dataset_id": None}})
+    accelerator.init_trackers(project, dict(config), {"trackio": {"space_id": None, "dataset_id": None}})

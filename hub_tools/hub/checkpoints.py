@@ -1,0 +1,175 @@
+"""The checkpoints of a training run as a revision of its model's repo, so that another machine can go on with it.
+
+    remote = HubCheckpoints(repo_id, run.digest, private=arguments.private)
+    model, log = pretrain(..., run=run.digest, remote=remote)
+    push_model(...)            # the student itself
+    remote.finish()            # its checkpoints are of no more use
+
+The branch `checkpoints` has the newest one only, as one commit: the files of the folder that the trainer wrote (see
+`hub_tools.students.checkpoints`) and a card. History is squashed after each push, and the states that no commit holds
+any more are deleted where the Hub can do so, for each may have gigabytes. (The embedded Hub keeps what was uploaded:
+what is pushed there lies on this machine a second time.)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+from .errors import PushError, explained
+from .guards import is_loopback
+from .push import push_model
+
+
+logger = logging.getLogger(__name__)
+
+BRANCH = "checkpoints"
+STATE, RECORD = "state.safetensors", "checkpoint.json"
+FILES = (STATE, "log.json", RECORD)
+CARD = """---
+tags: [checkpoint]
+---
+
+# A checkpoint of a training run
+
+Step {step} of the run `{run}`: weights, the optimiser's moments and the log so far. It is here so that the run can go
+on elsewhere; it is no finished model, and goes when the run is finished.
+"""
+
+
+class HubCheckpoints:
+    """
+    Copies checkpoints to a Hub while training goes on, and fetches the newest one of the same run.
+
+    One is copied at a time, by a thread. A checkpoint that comes while another is on its way, or that the Hub does
+    not take, is not copied; the next one is tried again. So a Hub that is slow or down costs a run nothing but the
+    age of its copy.
+
+    Args:
+        repo_id: the student's repo; it is made if it does not exist.
+        run: digest of the run (`Run.digest`).
+        private: who may see the repo, if it has to be made.
+    """
+
+    def __init__(self, repo_id: str, run: str, *, private: bool = True) -> None:
+        self.repo_id, self.run, self.private = repo_id, run, private
+        self._thread: threading.Thread | None = None
+        self._reading: Path | None = None
+
+    @property
+    def reading(self) -> Path | None:
+        """The checkpoint that is on its way just now."""
+        return self._reading
+
+    def offer(self, checkpoint: Path) -> None:
+        """Copies the folder in the background, unless another one is still on its way; never raises."""
+        if self._thread is not None and self._thread.is_alive():
+            logger.info("%s is not copied: %s is still on its way to the Hub.", checkpoint.name, self._reading)
+            return
+        self._reading = checkpoint
+        # A daemon: a Hub that does not answer must not keep a finished run from ending.
+        self._thread = threading.Thread(target=self._copy, args=[checkpoint], name="checkpoint-push", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Waits for the copy under way, at most so long; whether none is left."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _copy(self, checkpoint: Path) -> None:
+        try:
+            self.push(checkpoint)
+            logger.info("%s lies on the Hub too (%s, revision %s).", checkpoint.name, self.repo_id, BRANCH)
+        except Exception as error:  # whatever it is, it must not stop the training
+            logger.warning("%s was not copied to the Hub; the next one will be tried. (%s)", checkpoint.name, error)
+        finally:
+            self._reading = None
+
+    def push(self, checkpoint: Path) -> str:
+        """Makes the folder the branch's only commit, which is returned.
+
+        Raises:
+            PushError: as `push_model` raises it.
+        """
+        record = json.loads((checkpoint / RECORD).read_text(encoding="utf-8"))
+        card = CARD.format(step=record["step"], run=self.run[:12])
+        push_model(checkpoint, self.repo_id, card=card, private=self.private, revision=BRANCH)
+        api = HfApi()
+        with explained(f"squash the checkpoints of {self.repo_id}"):
+            api.super_squash_history(self.repo_id, branch=BRANCH, commit_message=f"step {record['step']}")
+            self._delete_states_but(record["sha256"][STATE])
+            return api.model_info(self.repo_id, revision=BRANCH).sha
+
+    def _delete_states_but(self, kept: str | None) -> None:
+        """Deletes for good the states of earlier checkpoints, which squashing alone leaves in the Hub's store."""
+        if is_loopback(constants.ENDPOINT):
+            return  # the embedded Hub has no such call
+        api = HfApi()
+        old = [each for each in api.list_lfs_files(self.repo_id) if each.filename == STATE and each.file_oid != kept]
+        if old:
+            api.permanently_delete_lfs_files(self.repo_id, old, rewrite_history=False)
+
+    def fetch(self, folder: Path) -> Path | None:
+        """Puts the newest checkpoint of this run into `folder` as `step-N`; None if the Hub has none.
+
+        Raises:
+            PushError: the Hub cannot be asked. The run could only begin anew, and its checkpoints would be replaced.
+        """
+        partial = folder / "fetched"
+        shutil.rmtree(partial, ignore_errors=True)
+        with explained(f"look for checkpoints in model {self.repo_id}"):
+            record, commit = self._record()
+            if record is None:
+                return None
+            if record.get("run") != self.run:
+                logger.info("The checkpoint in %s is of another run and is not used.", self.repo_id)
+                return None
+            for name in FILES:
+                hf_hub_download(self.repo_id, name, revision=commit, local_dir=partial)
+            shutil.rmtree(partial / ".cache", ignore_errors=True)
+            final = folder / f"step-{int(record['step']):07d}"
+            shutil.rmtree(final, ignore_errors=True)  # a damaged one, or there would be nothing to fetch
+            partial.rename(final)
+        logger.info("%s was fetched from %s.", final.name, self.repo_id)
+        return final
+
+    def _record(self) -> tuple[dict[str, Any] | None, str]:
+        try:
+            commit = HfApi().model_info(self.repo_id, revision=BRANCH).sha
+            path = hf_hub_download(self.repo_id, RECORD, revision=commit)
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError, json.JSONDecodeError):
+            return None, ""
+        return (record if isinstance(record, dict) else None), commit
+
+    def finish(self, seconds: float = 60) -> None:
+        """Takes the checkpoints off the Hub after the copy under way, for which it waits so long; never raises."""
+        if not self.wait(seconds):
+            logger.warning("A checkpoint is still on its way to %s; its branch %s stays.", self.repo_id, BRANCH)
+            return
+        with _logged(f"the branch {BRANCH} of {self.repo_id} stays"), explained(f"clear model {self.repo_id}"):
+            try:
+                branches = HfApi().list_repo_refs(self.repo_id).branches
+            except RepositoryNotFoundError:
+                return
+            if BRANCH in {branch.name for branch in branches}:
+                HfApi().delete_branch(self.repo_id, branch=BRANCH)
+                self._delete_states_but(None)
+
+
+@contextmanager
+def _logged(consequence: str) -> Iterator[None]:
+    try:
+        yield
+    except PushError as error:
+        logger.warning("%s: %s", consequence, error)
