@@ -24,9 +24,9 @@ from hub_tools.benchmarks.configs import headline_split, subsets_of
 from hub_tools.evaluation.grid import Cell, CellStore
 from hub_tools.evaluation.results import key_of, result_rows, united
 from hub_tools.hub.cards import DatasetFacts, ModelFacts, Result, Teacher, dataset_card, model_card
-from hub_tools.hub.push import push_dataset, push_model
+from hub_tools.hub.push import PushConflict, push_dataset, push_model
 from hub_tools.hub.runs import Run, resolve_input, start_run
-from hub_tools.hub.tables import pushed_rows
+from hub_tools.hub.tables import head_of, pushed_rows
 from hub_tools.students.cells import Grid
 from hub_tools.students.crew import News, run_cells
 from hub_tools.students.finetuning import Finetuning
@@ -200,9 +200,20 @@ def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, ar
         predictions.setdefault(headline_split(cell.config), []).extend(
             {**shared, **row} for row in outcome["predictions"]
         )
-    earlier = pushed_rows(results)
+    while True:
+        head = head_of(results)
+        tables = with_rows(pushed_rows(results, head), scores, predictions)
+        try:
+            push_dataset(tables, results, card(results, tables, run), private=arguments.private, run=run, onto=head)
+            return
+        except PushConflict:  # another run has just pushed its rows, which shall stay
+            continue
+
+
+def with_rows(earlier: dict, scores: list[dict], predictions: dict[str, list[dict]]) -> dict[str, dict[str, Dataset]]:
+    """The tables of the results repo: `earlier` ones with these rows, which replace those of the same cells."""
     kept = earlier.get("predictions", {})
-    tables = {
+    return {
         "scores": {"results": Dataset.from_list(united(earlier.get("scores", {}).get("results", []), scores))},
         "predictions": {
             split: Dataset.from_list(united(kept.get(split, []), predictions.get(split, [])), PREDICTIONS)
@@ -210,7 +221,11 @@ def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, ar
             if kept.get(split) or predictions.get(split)
         },
     }
-    card = dataset_card(
+
+
+def card(results: str, tables: dict[str, dict[str, Dataset]], run: Run) -> str:
+    """The text of the results repo's README.md."""
+    return dataset_card(
         DatasetFacts(
             repo_id=results,
             kind="results",
@@ -220,7 +235,6 @@ def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, ar
             run=run,
         )
     )
-    push_dataset(tables, results, card, private=arguments.private, run=run)
 
 
 # Said outright: rows of different runs meet in one file, and a flag may be unknown in all of them.

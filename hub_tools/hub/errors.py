@@ -26,6 +26,10 @@ class PushError(RuntimeError):
     """A push that did not happen, or must not: the message says why and what to do."""
 
 
+class PushConflict(PushError):
+    """A push of what was made from an older commit than the repo is at now."""
+
+
 @contextmanager
 def explained(action: str) -> Iterator[None]:
     """Turn what the client raises inside the block into a `PushError` that begins with "could not <action>"."""

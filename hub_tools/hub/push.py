@@ -26,7 +26,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import HfHubHTTPError
 
-from .errors import PushError, explained
+from .errors import PushConflict, PushError, explained
 from .eval_results import FOLDER as RESULTS_FOLDER
 from .eval_results import Result, Scores, eval_files, with_model_index
 from .guards import is_loopback, matches, refuse_pickles, refuse_tokens
@@ -34,8 +34,8 @@ from .runs import RUN_FILE, Run
 
 
 __all__ = [
-    "PushError", "push_dataset", "push_model", "push_parts", "push_report", "push_scores", "push_space",
-    "tag_revision",
+    "PushConflict", "PushError", "push_dataset", "push_model", "push_parts", "push_report", "push_scores",
+    "push_space", "tag_revision",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def push_dataset(
     revision: str | None = None,
     unions: Mapping[str, Sequence[str]] | None = None,
     pictures: Mapping[str, bytes] | None = None,
+    onto: str | None = None,
 ) -> str:
     """Replace the tables of a dataset repo by `configs` (config → split → rows), and return the commit.
 
@@ -68,8 +69,10 @@ def push_dataset(
         unions: config → configs whose files it is made of, in that order; no row is stored twice. It may have the name
             of no other config.
         pictures: path in the repo → what goes there, for the card to show.
+        onto: the commit whose rows are among `configs`; rows that somebody added since would be lost.
 
     Raises:
+        PushConflict: the repo is no longer at the commit `onto`.
         PushError: as `push_model`, and if there is no row to push.
     """
     configs = _with_rows(configs, repo_id)
@@ -84,7 +87,7 @@ def push_dataset(
                 files[f"{config}/{split}.parquet"] = path
         with explained(f"read the card for {repo_id}"):
             files["README.md"] = _with_configs(card, configs, unions or {}).encode()
-        return _push(repo_id, "dataset", files, run, _is_old_table, private=private, revision=revision)
+        return _push(repo_id, "dataset", files, run, _is_old_table, private=private, revision=revision, onto=onto)
 
 
 def push_parts(
@@ -284,8 +287,9 @@ def _push(
     private: bool,
     revision: str | None = None,
     space_sdk: str | None = None,
+    onto: str | None = None,
 ) -> str:
-    """Commit `files`, deleting in the same commit what is stale and not among them."""
+    """Commit `files`, deleting in the same commit what is stale and not among them; on the commit `onto`, if given."""
     if run is not None:
         files[RUN_FILE] = run.to_json().encode()
     refuse_tokens(files)
@@ -294,6 +298,8 @@ def _push(
 
     def commit() -> str:
         head = api.repo_info(repo_id, repo_type=repo_type, revision=revision).sha
+        if onto not in (None, head):
+            raise PushConflict(f"{repo_type} {repo_id} went on from {onto[:12]} to {head[:12]} meanwhile")
         present = api.list_repo_files(repo_id, repo_type=repo_type, revision=head)
         # A run.json that is not replaced would speak of other files than those beside it.
         gone = [name for name in present if name not in files and (name == RUN_FILE or is_stale(name))]

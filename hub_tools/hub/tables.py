@@ -8,15 +8,23 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError
 
 
-def pushed_rows(repo_id: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def head_of(repo_id: str) -> str | None:
+    """The commit that a dataset repo is at; `None` if there is no such repo."""
+    try:
+        return HfApi().dataset_info(repo_id).sha
+    except RepositoryNotFoundError:
+        return None
+
+
+def pushed_rows(repo_id: str, commit: str | None = None) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """
-    config → split → rows of what `push_dataset` put into a repo; nothing if there is no such repo yet.
+    config → split → rows of what `push_dataset` put into a repo, as of `commit` or now; nothing if there is no such
+    repo yet.
 
     Reads the files, not the card's metadata, so that rows of different columns never meet in one `load_dataset`.
     """
-    try:
-        commit = HfApi().dataset_info(repo_id).sha
-    except RepositoryNotFoundError:
+    commit = commit or head_of(repo_id)
+    if commit is None:
         return {}
     tables: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for name in HfApi().list_repo_files(repo_id, repo_type="dataset", revision=commit):

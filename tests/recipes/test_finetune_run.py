@@ -100,6 +100,26 @@ def test_a_run_and_others_after_it(go, namespace, tmp_path):
     assert "fsa_instruction" not in open(path, encoding="utf-8").read()
 
 
+def test_rows_that_another_run_pushed_meanwhile_stay(go, namespace, monkeypatch):
+    recipe, asked = load_recipe("finetune"), []
+    go("--seeds", "3")
+
+    def rows_before_somebody_pushed(results, commit):
+        rows = pushed_rows(results, commit)
+        if not asked:
+            theirs = recipe.with_rows(rows, [rows["scores"]["results"][0] | {"model": "theirs"}], {})
+            push_dataset(theirs, results, "---\n---\n# theirs\n")
+        asked.append(commit)
+        return rows
+
+    monkeypatch.setattr(recipe, "pushed_rows", rows_before_somebody_pushed)
+    monkeypatch.setattr(recipe, "holds", lambda *_: False)
+    go("--seeds", "3")
+    assert len(set(asked)) == 2
+    models = {row["model"] for row in pushed_rows(f"{namespace}/fsa-results")["scores"]["results"]}
+    assert {"theirs", "base", "told"} <= models
+
+
 def test_a_set_of_ones_own_may_lie_in_a_repo_of_its_own(go, namespace):
     splits = {split: Dataset.from_list(ROWS) for split in ("train", "validation", "test")}
     push_dataset({"tsa-mine": splits}, f"{namespace}/my-reviews", "---\n---\n# mine\n")
