@@ -66,7 +66,7 @@ def rating_pairs(rows: Iterable[Mapping], skipped: Counter[str] | None = None) -
         try:
             target = rating_text(row["rating"])
         except ValueError as error:
-            raise ValueError(f"review {row['review_id']!r}: {error}") from error
+            raise ValueError(f"review {row.get('review_id')!r}: {error}") from error
         yield _pair(row, RATING, text, target)
     if not made:
         raise ValueError(
@@ -88,8 +88,8 @@ def rating_text(rating: float) -> str:
     Raises:
         ValueError: not 1 to 5.
     """
-    if not 1 <= rating <= 5:
-        raise ValueError(f"the rating must be 1 to 5 stars, found {rating!r}")
+    if not isinstance(rating, int | float) or not 1 <= rating <= 5:
+        raise ValueError(f"the rating must be a number of stars from 1 to 5, found {rating!r}")
     return "1 star" if rating == 1 else f"{rating:g} stars"
 
 
@@ -116,7 +116,7 @@ def find_columns(
         ("context", context, CONTEXT_COLUMNS),
         ("response", response, RESPONSE_COLUMNS),
     ):
-        taken = {instruction, context, response, *found} - {""}  # Super-NaturalInstructions have `input` for all
+        taken = {instruction, context, response, *found} - {""}  # a column has one role
         wanted = [given] if given else [name for name in common if name not in taken]
         name = next((name for name in wanted if name in names), "")
         if not name and (given or role != "context"):
@@ -168,9 +168,7 @@ def instruction_pairs(
         if _seen_before(f"{text}\0{target}", seen):
             skipped["repeated"] += 1
             continue
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        about_row = {"review_id": key, "domain": "general", "rating": None, "source": source, "licence": licence}
-        yield _pair(about_row, INSTRUCTION, text, target, teacher)
+        yield _pair({"domain": "general", "source": source, "licence": licence}, INSTRUCTION, text, target, teacher)
 
 
 def _distinct_reviews(rows: Iterable[Mapping], skipped: Counter[str]) -> Iterator[tuple[Mapping, str]]:
@@ -194,18 +192,23 @@ def _distinct_reviews(rows: Iterable[Mapping], skipped: Counter[str]) -> Iterato
 
 def _seen_before(text: str, seen: set[bytes]) -> bool:
     """Whether `text` is in `seen`, which gets it: 8 bytes of digest for millions of rows, not the texts."""
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]
+    digest = _digest(text)[:8]
     if digest in seen:
         return True
     seen.add(digest)
     return False
 
 
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
 def _has_rating(row: Mapping, skipped: Counter[str]) -> bool:
     rating = row.get("rating")
-    rated = rating is not None and not math.isnan(rating)
-    skipped["unrated"] += not rated
-    return rated
+    if rating is None or (isinstance(rating, float) and math.isnan(rating)):
+        skipped["unrated"] += 1
+        return False
+    return True
 
 
 def _cell(row: Mapping, name: str, number: int) -> str:
@@ -219,7 +222,7 @@ def _cell(row: Mapping, name: str, number: int) -> str:
 def _pair(row: Mapping, prompt: str, text: str, target: str, teacher: str = "") -> dict:
     return {
         "pair_id": pair_id(teacher, prompt, text, target),
-        "review_id": row["review_id"],
+        "review_id": row.get("review_id") or _digest(text).hex()[:32],  # not every file of reviews has ids
         "domain": row.get("domain") or "",
         "rating": row.get("rating"),
         "prompt": prompt,

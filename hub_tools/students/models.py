@@ -177,14 +177,26 @@ def _load_weights(model_id: str, revision: str | None) -> PreTrainedModel:
             f"{model_id} lacks {len(missing)} of the weights of a {model.config.model_type}, {missing[0]} among them "
             f"(an encoder alone?); they would be random. Choose a whole checkpoint: {SEQ2SEQ}."
         )
+    if _head_apart(model) and model.config.model_type != "umt5":  # which scales what it decodes by this
+        # To transformers 5 every T5 has its head tied to the embedding, T5 v1.1 and Flan-T5 too. What a checkpoint
+        # holds apart it loads apart, but whatever ties weights later (resizing, FSDP) would overwrite the head.
+        model.config.tie_word_embeddings = False
     return model
 
 
 def resize_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """As many rows of embedding and head as the tokenizer has ids; rows that are new are drawn under a fixed seed."""
+    told = model.config.tie_word_embeddings
+    model.config.tie_word_embeddings = told and not _head_apart(model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model.resize_token_embeddings(_rows(tokenizer))
+    model.config.tie_word_embeddings = told
+
+
+def _head_apart(model: PreTrainedModel) -> bool:
+    """Whether the head has weights of its own, whatever the config says."""
+    return model.get_output_embeddings().weight is not model.get_input_embeddings().weight
 
 
 def _rows(tokenizer: PreTrainedTokenizerBase) -> int:
