@@ -79,19 +79,22 @@ class _SoftCrossEntropy(torch.autograd.Function):
     ) -> torch.Tensor:
         by_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        precise = torch.promote_types(hidden.dtype, torch.float32)
+        device, precise = hidden.device.type, torch.promote_types(hidden.dtype, torch.float32)
+        if torch.is_autocast_enabled(device):  # the products in its type, all else precisely
+            hidden, weight = (each.to(torch.get_autocast_dtype(device)) for each in (hidden, weight))
         total = hidden.new_zeros((), dtype=precise)
-        for start in range(0, len(hidden), CHUNK):
-            part = slice(start, start + CHUNK)
-            # Under autocast both products, here and below, are computed in its precision, the rest is not.
-            logits = (hidden[part] @ weight.T).to(precise)
-            loss, slope = _losses(logits, labels[part], ids[part], probabilities[part].to(precise), share, temperature)
-            total += loss
-            slope = slope.to(hidden.dtype)
-            if by_hidden is not None:
-                by_hidden[part] = slope @ weight
-            if by_weight is not None:
-                by_weight += slope.T @ hidden[part]
+        with torch.autocast(device, enabled=False):
+            for start in range(0, len(hidden), CHUNK):
+                part = slice(start, start + CHUNK)
+                logits = (hidden[part] @ weight.T).to(precise)
+                known = ids[part], probabilities[part].to(precise)
+                loss, slope = _losses(logits, labels[part], *known, share, temperature)
+                total += loss
+                slope = slope.to(weight.dtype)
+                if by_hidden is not None:
+                    by_hidden[part] = slope @ weight
+                if by_weight is not None:
+                    by_weight += slope.T @ hidden[part]
         ctx.save_for_backward(by_hidden, by_weight)
         return total
 
