@@ -30,6 +30,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 logger = logging.getLogger(__name__)
 
+UNREADABLE_JSON = (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError)
 STATE, LOG, RECORD = "state.safetensors", "log.json", "checkpoint.json"
 
 
@@ -121,7 +122,7 @@ def newest(folder: Path, run: str = "") -> Checkpoint | None:
     for path in sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []:
         try:
             return _read(path, run)
-        except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, SafetensorError, Damaged) as error:
+        except (OSError, *UNREADABLE_JSON, SafetensorError, Damaged) as error:
             logger.warning("%s is damaged and passed over (%s: %s).", path, type(error).__name__, error)
     return None
 

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hub_tools.students import checkpoints
 from hub_tools.students.checkpoints import Remote
+from hub_tools.students.hardware import gains_from_bf16
 from hub_tools.students.models import escape_newlines
 from hub_tools.students.optimizer import RMSScaledAdamW, learning_rate
 from hub_tools.students.packing import Encoded
@@ -134,8 +135,6 @@ def precision(bf16: str, device: torch.device) -> str:
     Raises:
         ValueError: `bf16` is none of these.
     """
-    from hub_tools.students.hardware import gains_from_bf16
-
     if bf16 not in PRECISIONS:
         raise ValueError(f"bf16 must be one of {', '.join(PRECISIONS)}, found '{bf16}'.")
     return "bf16" if bf16 == "yes" or (bf16 == "auto" and gains_from_bf16(device)) else "no"

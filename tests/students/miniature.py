@@ -1,13 +1,19 @@
 """Pretraining and fine-tuning in miniature, for tests: importable, and a script that `accelerate launch` can start.
 
-accelerate launch tests/students/miniature.py --folder <folder> [--halt_at 7] [--student <fine-tuned student>]
+accelerate launch tests/students/miniature.py --folder <folder> [--student <fine-tuned student>]
+    [--halt_at 7: sleep before that step] [--die_writing 6: be killed amid that step's checkpoint]
+    [--repo me/student: copy checkpoints there, and after the first one wait for a line on standard input]
 
 writes into the folder: `checkpoints/`, `log.json`, `weights.safetensors`, and for each process `read-<process>.json`:
-per step, per forward pass, the encoded pairs that it read. With `--student` it also fine-tunes that one on `ROWS`, at
-a learning rate of 0, and writes `finetuned-<process>.json`: validation facts, optimiser steps, predictions.
+`read`, per step, per forward pass, the encoded pairs that it read, and `offered`, the checkpoints that it would have
+pushed. With `--student` it also fine-tunes that one on `ROWS`, at a learning rate of 0, and writes
+`finetuned-<process>.json`: validation facts, optimiser steps, predictions.
 """
 
 import json
+import os
+import signal
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,10 +23,12 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from hub_tools.arguments import parse_arguments
-from hub_tools.students import pretraining
+from hub_tools.hub.checkpoints import HubCheckpoints
+from hub_tools.students import checkpoints, pretraining
 from hub_tools.students.finetuning import Finetuning, finetune, predict
 from hub_tools.students.models import fresh_student, load_student
-from hub_tools.students.pretraining import Encoded, Pretraining, TrainingLog, encode_pairs, pretrain
+from hub_tools.students.packing import packed, padded
+from hub_tools.students.pretraining import Pretraining, TrainingLog, encode_pairs, pretrain
 
 
 DISHES = ("pasta", "Pad Thai", "soup of the day", "lamb", "cheese cake with a lot of cherries")
@@ -61,12 +69,12 @@ def student(dropout_rate: float = 0.0):
 
 
 def run(
-    folder: Path, settings: Pretraining = SETTINGS, dropout_rate: float = 0.0
+    folder: Path, settings: Pretraining = SETTINGS, dropout_rate: float = 0.0, **more
 ) -> tuple[dict[str, torch.Tensor], TrainingLog]:
     """Pretrains from the start, or from the newest checkpoint in `folder`; returns the weights and the log."""
     model, tokenizer = student(dropout_rate)
     encoded, _ = encode_pairs(PAIRS, tokenizer)
-    model, log = pretrain(model, encoded, encoded[:3], settings, Accelerator(), folder)
+    model, log = pretrain(model, encoded, encoded[:3], settings, Accelerator(), folder, **more)
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, log
 
 
@@ -90,35 +98,90 @@ def finetune_frozen(student_folder: str, **changes) -> tuple[dict[str, float], i
     return student.facts(), student.steps, predict(student.model, tokenizer, ROWS, settings)
 
 
+class Witness:
+    """In place of a Hub: keeps the names of the checkpoints that this process offers."""
+
+    reading = None
+
+    def __init__(self) -> None:
+        self.offered: list[str] = []
+
+    def offer(self, checkpoint: Path) -> None:
+        self.offered.append(checkpoint.name)
+
+    def fetch(self, folder: Path) -> None:
+        return None
+
+
 @dataclass
 class Run:
     folder: str
     dropout_rate: float = 0.0
     halt_at: int = -1
+    die_writing: int = -1
+    repo: str = ""
     student: str = ""
+
+
+class Shy(HubCheckpoints):
+    """Copies before it returns; the first time it then makes the file `copied` and waits until it is told to go on."""
+
+    def __init__(self, repo: str, folder: Path) -> None:
+        super().__init__(repo, "")
+        self.sign = folder / "copied"
+
+    def offer(self, checkpoint: Path) -> None:
+        super().offer(checkpoint)
+        self.wait()
+        if not self.sign.exists():
+            self.sign.touch()
+            sys.stdin.readline()
+
+
+def die_writing(step: int) -> None:
+    """Has this process killed in the middle of the file that holds the state of `step`."""
+    save_whole = checkpoints.save
+
+    def save(folder: Path, found: int, *rest, **more) -> Path:
+        if found == step:
+            checkpoints.save_file = write_half
+        return save_whole(folder, found, *rest, **more)
+
+    def write_half(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        save_file(tensors, path)
+        os.truncate(path, path.stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoints.save = save
 
 
 def main() -> None:
     arguments = parse_arguments(Run)
     torch.set_num_threads(1)
-    accelerator, folder = Accelerator(), Path(arguments.folder)
+    folder = Path(arguments.folder)
+    remote = Shy(arguments.repo, folder) if arguments.repo else Witness()
     read: list[list] = []
-    plan, collate = pretraining.plan_step, pretraining.collate
+    plan = pretraining.plan_step
 
     def watched_plan(step: int, *rest) -> list[int]:
         if step == arguments.halt_at:
+            (folder / "halted").touch()
             time.sleep(600)  # to be killed here
         read.append([])
         return plan(step, *rest)
 
-    def watched_collate(rows: Encoded, model) -> dict[str, torch.Tensor]:
-        if model.training:
-            read[-1].append(rows)
-        return collate(rows, model)
+    def watched_collate(rows: list, *layout: int) -> dict[str, torch.Tensor]:
+        read[-1].append(rows)
+        return packed(rows, *layout) if len(layout) == 2 else padded(rows, *layout)
 
-    pretraining.plan_step, pretraining.collate = watched_plan, watched_collate
-    weights, log = run(folder / "checkpoints", dropout_rate=arguments.dropout_rate)
-    (folder / f"read-{accelerator.process_index}.json").write_text(json.dumps(read), encoding="utf-8")
+    pretraining.plan_step = watched_plan
+    die_writing(arguments.die_writing)
+    accelerator = Accelerator()
+    weights, log = run(
+        folder / "checkpoints", dropout_rate=arguments.dropout_rate, collate=watched_collate, remote=remote
+    )
+    found = {"read": read, "offered": getattr(remote, "offered", [])}
+    (folder / f"read-{accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
     if accelerator.is_main_process:
         (folder / "log.json").write_text(json.dumps(asdict(log)), encoding="utf-8")
         save_file(weights, folder / "weights.safetensors")

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,22 +14,18 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from huggingface_hub import HfApi
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from hub_tools.hub.checkpoints import HubCheckpoints
+from hub_tools.hub.embedded import EmbeddedHub
 from hub_tools.students import pretraining
-from hub_tools.students.optimizer import RMSScaledAdamW
-from hub_tools.students.pretraining import (
-    Pretraining,
-    encode_pairs,
-    hold_out,
-    plan_step,
-    pretrain,
-    train_step,
-    truncate,
-    validation_loss,
-)
+from hub_tools.students.packing import SummedLoss, packed
+from hub_tools.students.pretraining import encode_pairs, hold_out, plan_step, precision, pretrain, truncate
+from hub_tools.students.steps import OutOfMemory, Steps, stop_on_interrupt
+from hub_tools.students.tracking import track
 from tests.students.miniature import PAIRS, SETTINGS, run, student
 
 
@@ -154,20 +151,24 @@ class Gradients:
         self.model.zero_grad(set_to_none=set_to_none)
 
 
-def gradients(encoded, pairs_per_forward):
+def gradients(encoded, pairs_per_forward, packing=True, max_grad_norm=0.0):
     model = student()[0]
     catcher = Gradients(model)
-    settings = Pretraining(steps=1, pairs_per_step=20, pairs_per_forward=pairs_per_forward, max_grad_norm=0.0)
-    return train_step(model, catcher, 0.0, 0, range(20), encoded, settings, Accelerator()), catcher.found
+    steps = Steps(model, encoded, Accelerator(), pairs_per_forward)
+    assert steps.packs
+    if not packing:
+        steps.packs, steps.layout = False, steps.layout[:1]
+    return steps.train(0, list(range(20)), catcher, 0.0, max_grad_norm, 42), catcher.found
 
 
-def test_splitting_a_step_into_passes_changes_neither_loss_nor_gradient(encoded):
-    whole_loss, whole = gradients(encoded, 20)
-    for pairs_per_forward in (1, 3, 7):
-        loss, found = gradients(encoded, pairs_per_forward)
-        assert loss == pytest.approx(whole_loss, rel=1e-6)
-        for name, gradient in whole.items():
-            assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-6), name
+@pytest.mark.parametrize("packing", [True, False], ids=["packed", "padded"])
+@pytest.mark.parametrize("pairs_per_forward", [1, 3, 7, 20])
+def test_neither_passes_nor_packing_change_a_loss_or_gradient(encoded, packing, pairs_per_forward):
+    whole, wanted = gradients(encoded, 20, packing=False)
+    outcome, found = gradients(encoded, pairs_per_forward, packing)
+    assert outcome.loss == pytest.approx(whole.loss, rel=1e-6)
+    for name, gradient in wanted.items():
+        assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-6), name
 
 
 def test_the_loss_is_the_mean_over_all_target_tokens_as_transformers_has_it(encoded):
@@ -179,17 +180,48 @@ def test_the_loss_is_the_mean_over_all_target_tokens_as_transformers_has_it(enco
             for source, target in encoded
         ]
     wanted = sum(tokens * loss for tokens, loss in each) / sum(tokens for tokens, _ in each)
-    assert gradients(encoded, 6)[0] == pytest.approx(wanted, rel=1e-5)
-    assert validation_loss(model, encoded, SETTINGS, Accelerator()) == pytest.approx(wanted, rel=1e-5)
+    assert gradients(encoded, 6)[0].loss == pytest.approx(wanted, rel=1e-5)
+    assert Steps(model, encoded[:1], Accelerator(), 3).validate(encoded) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_gradient_is_clipped_to_the_norm_that_is_set(encoded):
-    model = student()[0]
-    catcher = Gradients(model)
-    settings = Pretraining(steps=1, pairs_per_step=20, max_grad_norm=0.01)
-    train_step(model, catcher, 0.0, 0, range(20), encoded, settings, Accelerator())
-    norm = math.sqrt(sum(float(gradient.pow(2).sum()) for gradient in catcher.found.values()))
+    _, found = gradients(encoded, 20, max_grad_norm=0.01)
+    norm = math.sqrt(sum(float(gradient.pow(2).sum()) for gradient in found.values()))
     assert norm == pytest.approx(0.01, rel=1e-3)
+
+
+def test_padding_is_what_was_computed_and_not_asked_for(encoded):
+    outcome, _ = gradients(encoded, 20, packing=False)
+    widest = sum(max(len(row[side]) for row in encoded) for side in (0, 1)) * len(encoded)
+    real = sum(len(source) + len(target) for source, target in encoded)
+    assert outcome.padding == pytest.approx(1 - real / widest, abs=1e-6)
+    assert gradients(encoded, 20)[0].padding < outcome.padding
+
+
+def test_rows_may_bring_more_and_a_loss_of_their_own_reads_it(tmp_path, encoded):
+    """Here a weight on each pair: of 0 on all pairs but one, so that only that one is learned."""
+    rows = [(*row, float(index == 3)) for index, row in enumerate(encoded)]
+    model = student()[0]
+
+    class Weighted(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, batch):
+            weights = batch.pop("weights")
+            return SummedLoss(self.model)(batch) * weights.sum()
+
+    def collate(rows, *layout):
+        return {**packed([row[:2] for row in rows], *layout), "weights": torch.tensor([row[2] for row in rows])}
+
+    settings = replace(SETTINGS, steps=4, pairs_per_forward=1, pairs_per_step=20, warmup_steps=0)
+    before = Steps(model, encoded, Accelerator(), 3).validate(encoded[3:4])
+    _, log = pretrain(
+        model, rows, encoded[3:4], settings, Accelerator(), tmp_path, loss=Weighted(model), collate=collate
+    )
+    assert log.validation[-1][1] < 0.95 * before  # plain cross-entropy of a plain pair
+    assert log.losses[0][1] < 1  # one pair's loss, shared out over the tokens of all
 
 
 def test_the_loss_falls_and_the_log_tells_of_it(undisturbed):
@@ -206,35 +238,59 @@ def test_the_loss_falls_and_the_log_tells_of_it(undisturbed):
     assert log.input_tokens == sum(len(encoded[index][0]) for index in chosen)
 
 
-# --- Kills and processes ---------------------------------------------------------------------------------------------
+# --- Kills -----------------------------------------------------------------------------------------------------------
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, SCRIPT, "--folder", folder, "--dropout_rate", "0.1", *more]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while process.poll() is None and not path.exists():
+        time.sleep(0.01)
+
+
+def goes_on_as_if_nothing_had_been(folder: Path, undisturbed, step: int) -> None:
+    weights, log = run(folder, dropout_rate=0.1)
+    assert log.resumed_at == ([step] if step else [])
+    for name in ("losses", "validation", "padding", "input_tokens", "target_tokens"):
+        assert getattr(log, name) == getattr(undisturbed[1], name)
+    assert same(weights, undisturbed[0])
+    assert sorted(path.name for path in folder.iterdir()) == ["step-0000009", "step-0000012"]
 
 
 def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_weights(tmp_path, undisturbed):
-    command = [sys.executable, SCRIPT, "--folder", tmp_path, "--dropout_rate", "0.1", "--halt_at", "7"]
-    killed = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    checkpoints = tmp_path / "checkpoints"
-    while killed.poll() is None and not (checkpoints / "step-0000006").exists():
-        time.sleep(0.01)
+    killed = start(tmp_path, "--halt_at", "7")
+    wait_for(tmp_path / "halted", killed)
     killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    goes_on_as_if_nothing_had_been(tmp_path / "checkpoints", undisturbed, 6)
 
-    weights, log = run(checkpoints, dropout_rate=0.1)
-    assert log.resumed_at == [6]
-    assert log.losses == undisturbed[1].losses
-    assert log.validation == undisturbed[1].validation
-    assert (log.input_tokens, log.target_tokens) == (undisturbed[1].input_tokens, undisturbed[1].target_tokens)
-    assert same(weights, undisturbed[0])
-    assert [path.name for path in checkpoints.iterdir()] == ["step-0000012"]
+
+def test_a_run_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(tmp_path, undisturbed):
+    killed = start(tmp_path, "--die_writing", "6")
+    _, said = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, said
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["partial", "step-0000003"]
+    goes_on_as_if_nothing_had_been(tmp_path / "checkpoints", undisturbed, 3)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before_and_nothing_else(tmp_path, undisturbed, caplog):
+    shutil.copytree(undisturbed[2], tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "step-0000012" / "state.safetensors").open("r+b") as file:
+        file.seek(-100, os.SEEK_END)
+        file.write(b"x")
+    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 9)
+    assert "step-0000012 is damaged and passed over" in caplog.text
 
 
 def test_a_half_written_checkpoint_is_ignored_and_cleared_away(tmp_path, undisturbed):
     half = tmp_path / "partial"
     half.mkdir(parents=True)
     (half / "state.safetensors").write_bytes(b"half a")
-    weights, log = run(tmp_path, dropout_rate=0.1)
-    assert log.resumed_at == []
-    assert same(weights, undisturbed[0])
-    assert not half.exists()
+    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 0)
 
 
 def test_a_finished_run_is_not_trained_further(undisturbed):
@@ -244,42 +300,177 @@ def test_a_finished_run_is_not_trained_further(undisturbed):
     assert same(weights, undisturbed[0])
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_step_and_keeps_the_checkpoint(tmp_path, undisturbed, monkeypatch):
-    honest, plan = pretraining.summed_loss, pretraining.plan_step
-    step_now = []
-    monkeypatch.setattr(pretraining, "plan_step", lambda step, *rest: step_now.append(step) or plan(step, *rest))
-    monkeypatch.setattr(
-        pretraining, "summed_loss", lambda *inputs: honest(*inputs) * (math.nan if step_now[-1] == 7 else 1.0)
-    )
-    with pytest.raises(FloatingPointError, match=r"not finite at step 7 .*lower lr \(0.01\)"):
+def test_ctrl_c_lets_the_step_end_and_keeps_it(tmp_path, undisturbed, monkeypatch, caplog):
+    plan = pretraining.plan_step
+
+    def interrupted(step, *rest):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plan(step, *rest)
+
+    monkeypatch.setattr(pretraining, "plan_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         run(tmp_path, dropout_rate=0.1)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-0000006"]
     monkeypatch.undo()
-    assert same(run(tmp_path, dropout_rate=0.1)[0], undisturbed[0])
+    assert "Stopped at step 5 of 12" in caplog.text
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000003", "step-0000005"]
+    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 5)
+
+
+def test_a_second_ctrl_c_stops_at_once():
+    with stop_on_interrupt() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+# --- Losses that are not finite, and memory --------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_pass_and_pairs_and_keeps_the_checkpoints(
+    tmp_path, undisturbed, encoded
+):
+    """The loss of pair 11 becomes one when step 7 reads it; where, plan and passes say."""
+    chosen = plan_step(7, 20, 7, 42)
+    poisoned = encoded[chosen[2]]
+    passes = Steps(student()[0], encoded, Accelerator(), 3).passes(chosen)
+    (number,) = [number for number, rows in enumerate(passes) if chosen[2] in rows]
+    step_now = []
+
+    class Poisoned(SummedLoss):
+        def forward(self, batch):
+            return super().forward(batch) * (math.nan if batch.pop("poison").any() else 1)
+
+    def collate(rows, *layout):
+        poison = torch.tensor([len(step_now) == 8 and row == poisoned for row in rows])
+        return {**packed(rows, *layout), "poison": poison}
+
+    class Bare(Poisoned):
+        def forward(self, batch):
+            return super().forward(dict(batch))
+
+    def attempt():
+        model = student(0.1)[0]
+        counted = replace(SETTINGS)
+        object.__setattr__(counted, "rate", lambda step: step_now.append(step) or SETTINGS.rate(step))
+        pretrain(model, encoded, encoded[:3], counted, Accelerator(), tmp_path, loss=Bare(model), collate=collate)
+
+    pairs = ", ".join(map(str, passes[number]))
+    with pytest.raises(
+        FloatingPointError,
+        match=rf"the loss is not finite at step 7, in forward pass {number + 1} of 3 \(training pairs {pairs}\)"
+        r"\. No weight was changed, .* Lower lr \(0.01\)",
+    ):
+        attempt()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000003", "step-0000006"]
+    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 6)
 
 
 def test_a_gradient_that_is_not_finite_stops_before_it_spoils_a_weight(tmp_path, encoded):
     model = student()[0]
-    calls = []
-    model.shared.weight.register_hook(lambda g: calls.append(1) or (g * math.inf if len(calls) > 5 else g))
-    with pytest.raises(FloatingPointError, match=r"not finite at step 1"):
+    before, calls = [], []
+
+    def spoil(gradient):
+        calls.append(1)
+        if len(calls) == 6:  # three passes a step, one gradient a pass: the last pass of step 1
+            before.extend(weight.detach().clone() for weight in model.parameters())
+        return gradient * math.inf if len(calls) in (6, 9) else gradient  # 9: computed once more, to be found
+
+    model.shared.weight.register_hook(spoil)
+    with pytest.raises(FloatingPointError, match=r"the gradient is not finite at step 1, in forward pass 3 of 3"):
         pretrain(model, encoded, [], replace(SETTINGS, checkpoint_every=1), Accelerator(), tmp_path)
-    assert all(weight.isfinite().all() for weight in model.parameters())
+    assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
     state = load_file(tmp_path / "step-0000001" / "state.safetensors")
-    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert all(torch.equal(state[f"weight.{name}"], weight) for name, weight in model.named_parameters())
 
 
-def test_a_checkpoint_holds_weights_moments_and_no_pickle(tmp_path, encoded):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory: you tried to"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        MemoryError(),
+    ],
+    ids=["gpu", "cpu_windows", "cpu", "python"],
+)
+def test_where_memory_is_short_it_is_said_what_to_lower(tmp_path, encoded, error):
+    class Full(SummedLoss):
+        def forward(self, batch):
+            raise error
+
     model = student()[0]
-    pretrain(model, encoded, [], replace(SETTINGS, steps=2), Accelerator(), tmp_path)
-    folder = tmp_path / "step-0000002"
-    assert sorted(path.name for path in folder.iterdir()) == ["log.json", "state.safetensors"]
-    names = [name for name, _ in model.named_parameters()]
-    state = load_file(folder / "state.safetensors")
-    assert set(state) == {f"{kind}.{name}" for kind in ("weight", "exp_avg", "exp_avg_sq") for name in names}
-    restored = student()[0]
-    assert pretraining.restore(tmp_path, restored, RMSScaledAdamW(restored.parameters()))[1] == 2
-    assert same(dict(restored.named_parameters()), dict(model.named_parameters()))
+    longest = max(len(target) for _, target in encoded)
+    with pytest.raises(OutOfMemory, match=rf"pairs_per_forward \(now 3; .*max_target .* has {longest} tokens"):
+        pretrain(model, encoded, [], SETTINGS, Accelerator(), tmp_path, loss=Full(model))
+
+
+def test_other_errors_are_left_as_they_are(tmp_path, encoded):
+    class Broken(SummedLoss):
+        def forward(self, batch):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    model = student()[0]
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        pretrain(model, encoded, [], SETTINGS, Accelerator(), tmp_path, loss=Broken(model))
+
+
+# --- The Hub ---------------------------------------------------------------------------------------------------------
+
+
+class Waiting(HubCheckpoints):
+    """Copies before it returns, so that the test knows what is on the Hub."""
+
+    def offer(self, checkpoint):
+        super().offer(checkpoint)
+        assert self.wait(60)
+
+
+RUN = "0123456789abcdef" * 4
+
+
+def test_a_fresh_machine_goes_on_from_the_hub_and_ends_with_the_same_weights(
+    tmp_path, undisturbed, repo_id, monkeypatch
+):
+    plan = pretraining.plan_step
+
+    def lost(step, *rest):
+        if step == 7:
+            raise RuntimeError("the machine is gone")
+        return plan(step, *rest)
+
+    monkeypatch.setattr(pretraining, "plan_step", lost)
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        run(tmp_path / "one", dropout_rate=0.1, run=RUN, remote=Waiting(repo_id, RUN))
+    monkeypatch.undo()
+    weights, log = run(tmp_path / "two", dropout_rate=0.1, run=RUN, remote=Waiting(repo_id, RUN))
+    assert log.resumed_at == [6]
+    assert same(weights, undisturbed[0])
+    # Another run begins at its own beginning, and the last checkpoint is not copied: the student follows it.
+    _, log = run(tmp_path / "three", replace(SETTINGS, steps=1), run="f" * 64, remote=Waiting(repo_id, "f" * 64))
+    assert log.resumed_at == []
+    [commit] = HfApi().list_repo_commits(repo_id, revision="checkpoints")
+    assert commit.title == "step 9"
+
+
+def test_a_hub_that_is_shut_down_mid_run_does_not_stop_it(tmp_path, undisturbed):
+    """In a process of its own, whose clients know that Hub only."""
+    with EmbeddedHub(tmp_path / "hub") as hub:
+        environment = {**ENVIRONMENT, **hub.environment, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        process = subprocess.Popen(
+            [sys.executable, SCRIPT, "--folder", tmp_path, "--dropout_rate", "0.1", "--repo", "tests/shut-down"],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        wait_for(tmp_path / "copied", process)  # step 3
+    _, said = process.communicate("the Hub is down\n", timeout=120)
+    assert process.returncode == 0, said
+    assert "step-0000006 was not copied to the Hub; the next one will be tried" in said
+    assert same(load_file(tmp_path / "weights.safetensors"), undisturbed[0])
+
+
+# --- Refusals --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["steps", "pairs_per_step", "pairs_per_forward", "validate_every"])
@@ -291,3 +482,23 @@ def test_impossible_settings_are_refused_by_name(name):
 def test_nothing_to_train_on_is_said_so(tmp_path):
     with pytest.raises(ValueError, match="no pair to train on"):
         pretrain(student()[0], [], [], SETTINGS, Accelerator(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("bf16", "gains", "wanted"),
+    [("yes", False, "bf16"), ("no", True, "no"), ("auto", True, "bf16"), ("auto", False, "no")],
+)
+def test_bf16_is_taken_where_it_gains_or_is_asked_for(monkeypatch, bf16, gains, wanted):
+    monkeypatch.setattr(pretraining, "gains_from_bf16", lambda device: gains)
+    assert precision(bf16, torch.device("cpu")) == wanted
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="bf16 must be one of auto, yes, no, found 'true'"):
+        precision("true", torch.device("cpu"))
+
+
+def test_tracking_without_trackio_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install trackio"):
+        track(Accelerator(), "pretraining", {})
