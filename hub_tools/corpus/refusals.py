@@ -6,12 +6,13 @@ for pair in checked(pairs, benchmark_sentences("me/fsa-benchmark")): ...
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from datasets import get_dataset_config_names, load_dataset
 
-from .contamination import BenchmarkSentences
+from .contamination import BenchmarkSentences, Finding
 from .leaks import EVALUATED
 
 
@@ -63,6 +64,19 @@ def refuse_contaminated(pairs: Iterable[Mapping], sentences: BenchmarkSentences)
     contaminated.refuse()
 
 
+def clean(pairs: Iterable[Mapping], sentences: BenchmarkSentences, skipped: Counter[str]) -> Iterator[Mapping]:
+    """
+    The pairs without a benchmark sentence, for data that `build_corpus` has not seen: instructions, say.
+
+    `skipped["contaminated: exact"]` and so on count what was left out, by how it contains one.
+    """
+    for pair in pairs:
+        if found := _findings(pair, sentences):
+            skipped[f"contaminated: {found[0].how}"] += 1
+        else:
+            yield pair
+
+
 def benchmark_sentences(benchmark: str, revision: str | None = None) -> BenchmarkSentences:
     """What a benchmark on the Hub validates and tests on, every config of it, the added hard sentences included."""
     found: list[tuple[str, str]] = []
@@ -85,10 +99,7 @@ class _Contaminated:
         self._first: list[str] = []
 
     def look(self, pair: Mapping) -> None:
-        if not self._sentences:
-            return
-        found = self._sentences.find(pair["input"]) or self._sentences.find(pair["target"])
-        if found:
+        if self._sentences is not None and (found := _findings(pair, self._sentences)):
             self._count += 1
             if self._count <= NAMED:
                 self._first.append(f"{pair['pair_id']} ({found[0].ids[0]}, {found[0].how})")
@@ -98,9 +109,13 @@ class _Contaminated:
             raise ValueError(
                 f"{self._count} pairs contain a sentence that the benchmark validates or tests on: "
                 f"{', '.join(self._first)}{', …' if self._count > NAMED else ''}. Scores of a student that trained on "
-                "them would mean nothing. Build the corpus with recipes/build_corpus.py from this very benchmark: it "
-                "keeps them out."
+                "them would mean nothing. Build the corpus with recipes/build_corpus.py, which keeps them out, with "
+                "this benchmark; leave them out of other data with hub_tools.corpus.refusals.clean."
             )
+
+
+def _findings(pair: Mapping, sentences: BenchmarkSentences) -> list[Finding]:
+    return sentences.find(pair["input"]) or sentences.find(pair["target"])
 
 
 def _refuse_row(number: int, pair: Mapping) -> None:

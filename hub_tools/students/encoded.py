@@ -13,7 +13,7 @@ import mmap
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,14 +21,12 @@ from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 import pyarrow as arrow
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from hub_tools.students.encoding import Encoder, tokenizer_digest
+from hub_tools.students.encoding import Encoder, in_chunks, tokenizer_digest
 
 
 FORMAT = 1
-COLUMNS = ("review_id", "input", "target")
 HEADER = "encoding.json"
 CHUNK = 2_000  # pairs that are tokenised at once: some 5 MB of text, and all that a killed process loses
 READS = 1_000  # pairs between two looks at the memory that the map takes
@@ -47,7 +45,7 @@ class EncodedPairs(Sequence[Encoded]):
 
     def __init__(self, chunks: "Sequence[_Chunk]", mapped: mmap.mmap, header: Mapping, order: np.ndarray | None):
         self._chunks, self._mapped, self._header, self._order = chunks, mapped, header, order
-        self._reads = 0
+        self._pairs, self._reads = sum(len(chunk.review) for chunk in chunks), 0
         self.cost: dict[str, int] = dict(header["cost"])
 
     @classmethod
@@ -70,12 +68,10 @@ class EncodedPairs(Sequence[Encoded]):
             chunks = [_Chunk.of(reader.get_batch(number)) for number in range(reader.num_record_batches)]
         except (OSError, ValueError, KeyError) as error:  # ArrowInvalid is a ValueError
             raise ValueError(f"{path} is damaged ({error}): delete {folder} and encode the pairs again.") from error
-        if sum(len(chunk.review) for chunk in chunks) != header["pairs"]:
-            raise ValueError(f"{path} does not hold the {header['pairs']} pairs of its {HEADER}: delete {folder}.")
         return cls(chunks, mapped, header, None)
 
     def __len__(self) -> int:
-        return self._header["pairs"] if self._order is None else len(self._order)
+        return self._pairs if self._order is None else len(self._order)
 
     def __getitem__(self, index: int | slice) -> "Encoded | EncodedPairs":
         if isinstance(index, slice):
@@ -152,13 +148,14 @@ def encode_corpus(
         "chunk": chunk,
     }
     drafts = folder / "chunks"
-    drafts.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        drafts.mkdir(exist_ok=True)
         earlier = _earlier(folder, recipe)
         found: list[str] = []
-        for rows in _in_chunks(pairs, chunk):
-            found.append(_digest(recipe, rows))
+        for rows in in_chunks(pairs, chunk):
+            found.append(_chunk_digest(recipe, rows))
             if found[-1] not in earlier and not (drafts / found[-1]).exists():
                 batch, cost = encoder.encode(rows)
                 told = batch.replace_schema_metadata({"cost": json.dumps(cost)})
@@ -198,9 +195,10 @@ def _read_header(folder: Path) -> dict | None:
     """What `folder` says it holds; None if it holds nothing that this version made whole."""
     try:
         header = json.loads((folder / HEADER).read_text("utf-8"))
-        return header if header["format"] == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
+    whole = isinstance(header, dict) and {"file", "pairs", "cost", "chunk", "chunks"} <= header.keys()
+    return header if whole and header.get("format") == FORMAT else None
 
 
 def _earlier(folder: Path, recipe: dict) -> dict[str, _Done]:
@@ -217,29 +215,7 @@ def _earlier(folder: Path, recipe: dict) -> dict[str, _Done]:
         return {}  # damaged: made again
 
 
-def _in_chunks(pairs: Iterable[Mapping], chunk: int) -> Iterator[list[tuple[str, str, str]]]:
-    """The texts of `chunk` rows at a time, in the order of COLUMNS, with a bar that goes on."""
-    total = len(pairs) if isinstance(pairs, Sized) else None
-    rows: list[tuple[str, str, str]] = []
-    for number, pair in enumerate(tqdm(pairs, total=total, desc="encode", unit="pair", disable=None)):
-        rows.append(_texts(number, pair))
-        if len(rows) == chunk:
-            yield rows
-            rows = []
-    if rows:
-        yield rows
-
-
-def _texts(number: int, pair: Mapping) -> tuple[str, str, str]:
-    """review_id, input, target of a row."""
-    if missing := [name for name in COLUMNS if pair.get(name) is None]:
-        raise ValueError(
-            f"row {number} has no {', '.join(missing)}; a pair needs {', '.join(COLUMNS)}, found: {', '.join(pair)}."
-        )
-    return str(pair["review_id"]), pair["input"], pair["target"]
-
-
-def _digest(recipe: dict, rows: list[tuple[str, str, str]]) -> str:
+def _chunk_digest(recipe: dict, rows: list[tuple[str, str, str]]) -> str:
     """What decides a chunk's tokens and what they are called by: 32 hexadecimal digits."""
     return hashlib.sha256(json.dumps([recipe, rows]).encode()).hexdigest()[:32]
 
@@ -249,10 +225,8 @@ def _join(folder: Path, recipe: dict, found: list[str], earlier: dict[str, _Done
     header = _read_header(folder)
     if header and earlier and [part["digest"] for part in header["chunks"]] == found:
         return
-    path, drafts = (
-        folder / f"pairs-{hashlib.sha256(''.join(found).encode()).hexdigest()[:16]}.arrow",
-        folder / "chunks",
-    )
+    drafts, name = folder / "chunks", hashlib.sha256("".join(found).encode()).hexdigest()[:16]
+    path = folder / f"pairs-{name}.arrow"
     parts: list[dict] = []
     total: Counter[str] = Counter()
     with _written(path, drafts) as file, arrow.ipc.new_file(file, schema) as writer:

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain
 from string import ascii_letters
 
 import numpy as np
 import pyarrow as arrow
+from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from hub_tools.students.models import escape_newlines
+from hub_tools.students.models import NEWLINE, escape_newlines
+
+
+COLUMNS = ("review_id", "input", "target")
+_HALF = re.compile("[\ud800-\udfff]")  # a lone surrogate, as careless JSON writers leave them: no UTF-8 has it
 
 
 class Encoder:
@@ -35,6 +41,8 @@ class Encoder:
         ids = arrow.list_(self._type)
         self.schema = arrow.schema({"review": arrow.uint64(), "source": ids, "target": ids})
         self._drops = DroppedSigns(tokenizer)
+        marks = sorted({*tokenizer.all_special_tokens} - {NEWLINE}, key=len, reverse=True)
+        self._marks = re.compile("|".join(map(re.escape, marks)))
 
     def encode(self, rows: Sequence[tuple[str, str, str]]) -> tuple[arrow.RecordBatch, dict[str, int]]:
         """
@@ -44,10 +52,12 @@ class Encoder:
         - `input_tokens`, `target_tokens`: as kept, end marks included; `tokens`: both
         - `truncated_inputs`, `truncated_targets`: pairs; `cut_input_tokens`, `cut_target_tokens`: what they lost
         - `unknown_tokens`: of the tokens kept, those that stand for signs that the vocabulary does not have
+        - `removed_marks`: special tokens that the texts spelled out ("</s>"), each now a space
         - `dropped_characters`: of the whole texts, signs that leave no token at all: see `DroppedSigns`
         """
-        inputs, targets = ([escape_newlines(row[side]) for row in rows] for side in (1, 2))
-        cost: Counter[str] = Counter(dropped_characters=self._drops.count(inputs) + self._drops.count(targets))
+        cost: Counter[str] = Counter()
+        inputs, targets = ([self._text(row[side], cost) for row in rows] for side in (1, 2))
+        cost["dropped_characters"] = self._drops.count(inputs) + self._drops.count(targets)
         columns = {
             "review": arrow.array([_number(row[0]) for row in rows], arrow.uint64()),
             "source": self._tokenise("input", inputs, cost, text=inputs),
@@ -56,11 +66,14 @@ class Encoder:
         cost["tokens"] = cost["input_tokens"] + cost["target_tokens"]
         return arrow.RecordBatch.from_pydict(columns, schema=self.schema), dict(sorted(cost.items()))
 
+    def _text(self, text: str, cost: Counter[str]) -> str:
+        # Tokenizers read "</s>" in a text as the end mark, and teachers do write it: the student would learn to stop.
+        text, found = self._marks.subn(" ", text)
+        cost["removed_marks"] += found
+        return escape_newlines(text)
+
     def _tokenise(self, side: str, texts: Sequence[str], cost: Counter[str], **given: Sequence[str]) -> arrow.Array:
-        # A text may hold "</s>", and teachers' replies do: its letters must not become an end mark.
-        found = self._tokenizer(**given, return_attention_mask=False, split_special_tokens=True, verbose=False)[
-            "input_ids"
-        ]
+        found = self._tokenizer(**given, return_attention_mask=False, verbose=False)["input_ids"]
         limit, end = self._limits[side], self._tokenizer.eos_token_id
         kept = [truncate(ids, limit, end) for ids in found]
         cost[f"{side}_tokens"] = sum(map(len, kept))
@@ -101,7 +114,39 @@ class DroppedSigns:
         return sum(text.count(sign) for sign in dropped for text in texts)
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
-        return self._tokenizer(texts, return_attention_mask=False, split_special_tokens=True)["input_ids"]
+        return self._tokenizer(texts, return_attention_mask=False)["input_ids"]
+
+
+def in_chunks(pairs: Iterable[Mapping], chunk: int) -> Iterator[list[tuple[str, str, str]]]:
+    """
+    The texts of `chunk` rows at a time, in the order of COLUMNS, with a progress bar.
+
+    Raises:
+        ValueError: a row lacks a text.
+    """
+    total = len(pairs) if isinstance(pairs, Sized) else None
+    rows: list[tuple[str, str, str]] = []
+    for number, pair in enumerate(tqdm(pairs, total=total, desc="encode", unit="pair", disable=None)):
+        rows.append(_texts(number, pair))
+        if len(rows) == chunk:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+def _texts(number: int, pair: Mapping) -> tuple[str, str, str]:
+    """review_id, input, target of row `number`."""
+    if missing := [name for name in COLUMNS if pair.get(name) is None]:
+        raise ValueError(
+            f"row {number} has no {', '.join(missing)}; a pair needs {', '.join(COLUMNS)}, found: {', '.join(pair)}."
+        )
+    for side in ("input", "target"):
+        if not isinstance(pair[side], str):
+            raise ValueError(f"row {number}: {side} is no text but a {type(pair[side]).__name__}.")
+        if found := _HALF.search(pair[side]):
+            raise ValueError(f"row {number}: {side} holds {found[0]!r}, half of a sign, and is no valid text.")
+    return str(pair["review_id"]), pair["input"], pair["target"]
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
