@@ -83,7 +83,8 @@ class RMSScaledAdamW(Optimizer):
             else:
                 _written_out(tensors, state["step"], float(rate), group)
             if group["weight_decay"]:
-                weights.mul_(1 - group["lr"] * group["weight_decay"])
+                # Not times 1 − lr · wd, whose rounding in 32 bits would add up over thousands of steps
+                weights.add_(weights, alpha=-group["lr"] * group["weight_decay"])
 
     def load_state_dict(self, state_dict: dict) -> None:
         """As torch does, but moments keep their 32 bits where weights have 16."""
