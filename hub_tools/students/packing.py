@@ -1,26 +1,43 @@
 """
-Training batches without padding: sentences stand one after another in a few rows, and attention masks keep them apart.
+Training batches without padding. For a model whose attention knows nothing but the distance between tokens (T5), a
+text beside others is computed as it is alone, so a batch has the same loss and gradients as when padded to its longest
+text, of which about half is padding both on the FSA benchmark and on the corpus.
 
-For a model whose attention knows nothing but the distance between tokens (T5), a sentence in a row of others is
-computed as it is alone, so a batch has the same loss and gradients as when padded to its longest sentence, of which
-more than half is padding on the FSA benchmark. `packs` finds out whether that holds for a model.
+- `joined`: all texts in one row, and each attends to itself by itself: no padding, no attention to what is masked
+  anyway. Quickest on a CPU, where calls are cheap, with long texts.
+- `packed`: several rows and attention masks that keep the texts apart: fewer, larger calls, of shapes that change
+  little. Quickest on a GPU, under `torch.compile`, and with short texts.
+
+`layout` says which serves a model here.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from hub_tools.students.attention import written_one_by_one
+from hub_tools.students.losses import summed_cross_entropy
 
-WIDTH = 256  # tokens of a row, at most, unless one sentence has more: attention grows with the square of it
 
-Encoded = tuple[list[int], list[int]]  # a sentence's tokens, and its text form's
+WIDTH = 256  # tokens of a row, at most, unless the texts are long: attention grows with the square of it
+TEXTS_A_ROW = 4  # at least, of the average length: fewer cannot be combined to rows of about equal length
+LONG = 64  # tokens of an average target, from which on `joined` is the quicker on a CPU
+FAMILY = ("t5", "mt5")  # whose language-model head is applied here
+
+Encoded = tuple[list[int], list[int]]  # a text's tokens, and its target's
+Batch = dict[str, torch.Tensor]
 
 
 class SummedLoss(nn.Module):
     """
-    The model's cross-entropy, summed over the target tokens of a batch that `padded` or `packed` made.
+    The model's cross-entropy in nats, summed over the target tokens of a batch that `padded`, `packed` or `joined`
+    made; of T5, without keeping logits.
 
     A module of its own because DistributedDataParallel averages the gradients of what is called through it.
     """
@@ -29,20 +46,61 @@ class SummedLoss(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """`batch` → a scalar."""
-        batch = dict(batch)
-        if "encoder_mask" in batch:
-            hidden = self.model.get_encoder()(
-                input_ids=batch.pop("input_ids"), attention_mask=batch.pop("encoder_mask"), return_dict=True
-            )
-            batch["encoder_outputs"] = hidden
-        labels = batch["labels"]
-        return self.model(**batch).loss.float() * (labels != -100).sum()
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """`batch` → a scalar, float32."""
+        if self.model.config.model_type not in FAMILY:
+            return self.model(**batch, use_cache=False).loss.float() * (batch["labels"] != -100).sum()
+        hidden, labels = written(self.model, batch)
+        return summed_cross_entropy(hidden, self.model.get_output_embeddings().weight, labels)
 
 
-def padded(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
-    """`input_ids, attention_mask, labels` (sentences × longest), the usual way."""
+def written(model: PreTrainedModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    What the language-model head of a T5 is applied to (target tokens × width), and the labels (target tokens), in the
+    order in which `batch["labels"]` has them, without padding.
+    """
+    if "source_lengths" in batch:
+        hidden, labels = written_one_by_one(model, batch), batch["labels"][0]
+    else:
+        inputs = batch.get("decoder_input_ids")
+        read = model.get_encoder()(
+            input_ids=batch["input_ids"], attention_mask=batch.get("encoder_mask", batch["attention_mask"])
+        )
+        hidden = model.get_decoder()(
+            input_ids=model.prepare_decoder_input_ids_from_labels(batch["labels"]) if inputs is None else inputs,
+            attention_mask=batch.get("decoder_attention_mask"),
+            encoder_hidden_states=read[0],
+            encoder_attention_mask=batch["attention_mask"],
+            use_cache=False,
+        )[0]
+        real = batch["labels"] != -100
+        hidden, labels = hidden[real], batch["labels"][real]
+    if getattr(model.config, "scale_decoder_outputs", False):
+        hidden = hidden * model.model_dim**-0.5
+    return hidden, labels
+
+
+def layout(
+    model: PreTrainedModel, rows: Sequence[Encoded], pad: int, compiled: bool = False
+) -> Callable[[Sequence[Encoded]], Batch]:
+    """
+    What lays out `model`'s batches: the quickest of `joined`, `packed` and `padded` that gives the loss of `padded`.
+
+    Args:
+        rows: some of the pairs, to try it on.
+        compiled: whether the loss goes through `torch.compile`, for which `joined` has too many shapes.
+    """
+    start = model.config.decoder_start_token_id
+    if not packs(model, rows, pad):
+        return partial(padded, pad=pad)
+    long = sum(len(target) for _, target in rows) >= LONG * len(rows)
+    if long and model.device.type == "cpu" and model.config.model_type == "t5" and not compiled:
+        return partial(joined, pad=pad, start=start)
+    return partial(packed, pad=pad, start=start)
+
+
+def padded(rows: Sequence[Encoded], pad: int) -> Batch:
+    """`input_ids, attention_mask, labels` (texts × longest), the usual way."""
     sources, targets = ([torch.tensor(row[side]) for row in rows] for side in (0, 1))
     return {
         "input_ids": nn.utils.rnn.pad_sequence(sources, batch_first=True, padding_value=pad),
@@ -51,70 +109,125 @@ def padded(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
     }
 
 
-def packed(rows: Sequence[Encoded], pad: int, start: int) -> dict[str, torch.Tensor]:
+def joined(rows: Sequence[Encoded], pad: int, start: int) -> Batch:
     """
-    The same sentences in fewer, longer rows: `input_ids, decoder_input_ids, labels` (rows × tokens), and the masks
+    The same texts one after another: `input_ids` (1 × source tokens), `decoder_input_ids, labels` (1 × target
+    tokens), and `source_lengths, target_lengths` (texts). Nothing is padded; `pad` is there as in `packed`.
+    """
+    return {
+        "input_ids": torch.tensor([[token for source, _ in rows for token in source]]),
+        "decoder_input_ids": torch.tensor([[token for _, target in rows for token in (start, *target[:-1])]]),
+        "labels": torch.tensor([[token for _, target in rows for token in target]]),
+        "source_lengths": torch.tensor([len(source) for source, _ in rows]),
+        "target_lengths": torch.tensor([len(target) for _, target in rows]),
+    }
+
+
+def packed(rows: Sequence[Encoded], pad: int, start: int) -> Batch:
+    """
+    The same texts in fewer, longer rows: `input_ids, decoder_input_ids, labels` (rows × tokens), and the masks
     `encoder_mask, decoder_attention_mask`, and `attention_mask` from decoder to encoder (rows × 1 × queries × keys).
     """
-    lines = [[rows[index] for index in line] for line in _lines([len(source) for source, _ in rows], WIDTH)]
+    lines = [[rows[index] for index in line] for line in _lines([(len(row[0]), len(row[1])) for row in rows])]
     sources = [[token for source, _ in line for token in source] for line in lines]
     labels = [[token for _, target in line for token in target] for line in lines]
     shifted = [[token for _, target in line for token in (start, *target[:-1])] for line in lines]
-    # Which sentence of its row a token is of; padding is of none, and looks at itself only
+    # Which text of its row a token is of; padding is of none, and looks at padding only
     source_of, target_of = (
         _tensor([[n for n, row in enumerate(line) for _ in row[side]] for line in lines], -1) for side in (0, 1)
     )
-    decoder = _alike(target_of, target_of).tril()
     return {
         "input_ids": _tensor(sources, pad),
         "encoder_mask": _alike(source_of, source_of),
         "attention_mask": _alike(target_of, source_of),
         "decoder_input_ids": _tensor(shifted, pad),
-        "decoder_attention_mask": decoder,
+        "decoder_attention_mask": _alike(target_of, target_of).tril(),
         "labels": _tensor(labels, -100),
     }
 
 
 @torch.no_grad()
 def packs(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> bool:
-    """Whether a packed batch of `rows` has the loss of a padded one, so that training on packed ones is the same."""
+    """Whether batches of `rows` without padding have the padded one's loss, so that training on them is the same."""
     start = model.config.decoder_start_token_id
     if start is None or getattr(model.config, "max_position_embeddings", None):
         return False  # positions of its own, or another kind of model
+    if model.config.model_type not in FAMILY:
+        return False
     training, loss = model.training, SummedLoss(model.eval())
+    ways = [packed(rows, pad, start)] + [joined(rows, pad, start)] * (model.config.model_type == "t5")
     try:
-        both = [
-            loss({name: tensor.to(model.device) for name, tensor in batch.items()})
-            for batch in (padded(rows, pad), packed(rows, pad, start))
-        ]
+        usual = {name: tensor.to(model.device) for name, tensor in padded(rows, pad).items()}
+        wanted = model(**usual).loss.float() * (usual["labels"] != -100).sum()
+        found = [loss({name: tensor.to(model.device) for name, tensor in batch.items()}) for batch in (usual, *ways)]
     except (RuntimeError, TypeError, ValueError, IndexError):  # a model that does not take such masks
         return False
     finally:
         model.train(training)
-    return bool(torch.isclose(*both, rtol=1e-3))
+    return all(torch.isclose(each, wanted, rtol=1e-3) for each in found)
 
 
-def _lines(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Sentences by row, as indices: about equally long rows of at most `width`, if no sentence is longer."""
-    count = max(1, -(-sum(lengths) // width))
-    while True:
-        lines: list[list[int]] = [[] for _ in range(min(count, len(lengths)))]
-        totals = [0] * len(lines)
-        for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-            shortest = totals.index(min(totals))
-            lines[shortest].append(index)
-            totals[shortest] += lengths[index]
-        if max(totals) <= max(width, max(lengths)) or count >= len(lengths):
-            return lines
-        count += 1
+class Padding(NamedTuple):
+    """Which share of a batch's positions is padding, 0 to 1."""
+
+    both: float
+    encoder: float
+    decoder: float
+
+
+def padding(batch: Batch, rows: Sequence[Encoded]) -> Padding:
+    """The padding of a batch made of `rows`."""
+    positions = [batch[name].numel() for name in ("input_ids", "labels")]
+    real = [sum(len(row[side]) for row in rows) for side in (0, 1)]
+    return Padding(1 - sum(real) / sum(positions), 1 - real[0] / positions[0], 1 - real[1] / positions[1])
+
+
+def _lines(lengths: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """
+    Texts by row, as indices: rows about equally long on both sides, of about WIDTH target tokens or more.
+
+    Longest first, each to the row that it leaves emptiest; then texts are exchanged while that makes rows more equal.
+    """
+    sizes = np.array(lengths, dtype=float)
+    whole = sizes.sum(0)
+    width = max(WIDTH, TEXTS_A_ROW * float(sizes.max(1).mean()))
+    count = min(len(sizes), max(1, math.ceil(whole.max() / width)))
+    sizes /= whole / count  # 1 is what a row holds of a side when all are equal
+    row_of, totals = np.empty(len(sizes), dtype=int), np.zeros((count, 2))
+    for index in np.argsort(-sizes.sum(1), kind="stable"):
+        row_of[index] = (totals + sizes[index]).max(1).argmin()
+        totals[row_of[index]] += sizes[index]
+    for _ in range(2 * len(sizes)):
+        if not _exchange(sizes, row_of, totals):
+            break
+    return [np.flatnonzero(row_of == row).tolist() for row in range(count)]
+
+
+def _exchange(sizes: np.ndarray, row_of: np.ndarray, totals: np.ndarray) -> bool:
+    """Swaps a text of the fullest row with one of another, in place, if any swap makes the two more equal."""
+    fullest = int(totals.max(1).argmax())
+    mine, others = np.flatnonzero(row_of == fullest), np.flatnonzero(row_of != fullest)
+    if not len(others):
+        return False
+    change = sizes[others][None] - sizes[mine][:, None]  # mine × others × sides
+    rows = row_of[others]
+    after = np.maximum((totals[fullest] + change).max(2), (totals[rows][None] - change).max(2))
+    best = after.argmin()
+    if after.flat[best] >= totals[fullest].max() - 1e-9:
+        return False
+    at, of = np.unravel_index(best, after.shape)
+    totals[fullest] += change[at, of]
+    totals[rows[of]] -= change[at, of]
+    row_of[mine[at]], row_of[others[of]] = rows[of], fullest
+    return True
 
 
 def _tensor(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """Rows of whole numbers, filled up to the longest with `value`."""
-    width = max(map(len, rows))
+    """Rows of whole numbers, filled up with `value` to the longest, and to a multiple of 8, as GPUs like them."""
+    width = -(-max(map(len, rows)) // 8) * 8
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
 
 def _alike(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """Mask (rows × 1 × queries × keys): may look at each other, being of one sentence."""
+    """Mask (rows × 1 × queries × keys): may look at each other, being of one text."""
     return (queries[:, :, None] == keys[:, None, :])[:, None]
