@@ -9,12 +9,14 @@ reference code's memory.
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 
 CHUNK = 512  # tokens: large enough for full matmul speed, 66 MB of float32 logits at 32 thousand pieces
 
 
+@torch.compiler.disable  # its loop would be compiled anew for every number of chunks
 def summed_cross_entropy(
     hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK
 ) -> torch.Tensor:
@@ -55,6 +57,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         by_hidden, by_weight = context.saved_tensors
         return by_hidden * gradient.to(by_hidden.dtype), by_weight * gradient.to(by_weight.dtype), None, None
@@ -88,5 +91,8 @@ def _in_chunks(
             scores.scatter_add_(1, wanted, scores.new_full(wanted.shape, -1.0))
             error = scores.to(weight.dtype)
             by_hidden[place : place + chunk] = error @ weight
-            by_weight += error.T @ part
+            if by_weight.dtype == part.dtype:
+                by_weight.addmm_(error.T, part)  # no second matrix of the head's size
+            else:
+                by_weight += error.T @ part
     return total
