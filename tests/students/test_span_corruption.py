@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import ByteLevelBPETokenizer
@@ -15,6 +16,7 @@ from transformers import BartTokenizer, ByT5Tokenizer
 from hub_tools.corpus.baselines import review_pairs
 from hub_tools.students.encoded import encode_corpus
 from hub_tools.students.models import load_student, save_student
+from hub_tools.students.pretraining import Pretraining, plan_step, pretrain
 from hub_tools.students.span_corruption import (
     SpanCorrupted,
     corrupt,
@@ -174,6 +176,43 @@ def test_what_cannot_be_masked_is_refused(tokenizer):
     assert len(pairs) == 0
     with pytest.raises(IndexError, match=r"pair 0 of 0"):
         pairs[0]
+
+
+class Breaking(SpanCorrupted):
+    """Fails at the 60th pair that is read: within step 8 of 7 pairs each."""
+
+    reads = 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        if self.reads == 60:
+            raise OSError("the disk is gone")
+        return super().__getitem__(index)
+
+
+def test_a_student_learns_to_restore_and_a_run_that_broke_off_ends_as_if_it_had_not(tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums of floats depend on it
+
+    def train(folder, masks=SpanCorrupted):
+        model, tokenizer = with_sentinels(*student(dropout_rate=0.1))
+        reviews = [tokenizer(pair["input"]).input_ids for pair in review_pairs(PAIRS)]
+        pairs = masks(reviews, tokenizer, seed=5, epochs=9)
+        settings = Pretraining(steps=12, pairs_per_step=7, pairs_per_forward=4, lr=1e-2, checkpoint_every=5)
+        model, log = pretrain(model, pairs, SpanCorrupted(reviews, tokenizer, seed=5), settings, Accelerator(), folder)
+        return dict(model.named_parameters()), log, pairs
+
+    weights, log, pairs = train(tmp_path / "whole")
+    assert log.losses[-1][1] < log.losses[0][1]
+    read = [index for step in range(12) for index in plan_step(step, len(pairs), 7, 42)]
+    assert log.target_tokens == sum(len(pairs[index][1]) for index in read)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        train(tmp_path / "broken", Breaking)
+    again, resumed, _ = train(tmp_path / "broken")
+    torch.set_num_threads(threads)
+    assert resumed.resumed_at == [5]
+    assert all(torch.equal(weight, again[name]) for name, weight in weights.items())
 
 
 # --- Tokenizers ------------------------------------------------------------------------------------------------------
