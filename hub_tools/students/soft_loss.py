@@ -9,6 +9,7 @@ pieces are known one by one, all others as one rest (hub_tools.students.soft_tar
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hub_tools.students.packing import Encoded, packed, padded
+from hub_tools.students.packing import Batch, Encoded, packed, padded, written
 from hub_tools.students.soft_store import SoftTargets
 from hub_tools.students.step_plan import lengths_of
 
@@ -138,7 +139,7 @@ def _losses(
 
 class SoftLoss(nn.Module):
     """
-    `soft_cross_entropy` of the model, summed over the target tokens of a batch that `soft_collate` made.
+    `soft_cross_entropy` of the model, summed over the target tokens of a batch that `soft_batch` made.
 
     Called as `SummedLoss` is, and for the same reason a module. For the plain cross-entropy of validation use that.
 
@@ -157,11 +158,11 @@ class SoftLoss(nn.Module):
             )
         self.model, self.share, self.temperature = model, share, temperature
 
-    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def forward(self, batch: Batch) -> torch.Tensor:
         """`batch` → a scalar."""
         batch = dict(batch)
         ids, probabilities = batch.pop("soft_ids"), batch.pop("soft_probabilities")
-        hidden, labels = read_targets(self.model, batch)
+        hidden, labels = written(self.model, batch)
         weight = self.model.get_output_embeddings().weight
         return soft_cross_entropy(hidden, weight, labels, ids, probabilities, self.share, self.temperature)
 
@@ -192,39 +193,25 @@ class SoftPairs(Sequence):
         return (*self.rows[index], *self.targets[index])
 
 
-def soft_collate(rows: Sequence[SoftPair], pad: int, start: int | None = None) -> dict[str, torch.Tensor]:
+def soft_collate(rows: Sequence[SoftPair], pad: int, start: int | None = None) -> Batch:
+    """The batch that `packed` makes of the pairs (without `start`: `padded`), with soft targets."""
+    return soft_batch(rows, partial(padded, pad=pad) if start is None else partial(packed, pad=pad, start=start))
+
+
+def soft_batch(rows: Sequence[SoftPair], lay: Callable[[Sequence[Encoded]], Batch]) -> Batch:
     """
-    The batch that `packed` makes of the pairs (without `start`: `padded`), and beside it `soft_ids`,
-    `soft_probabilities` (target tokens × k) in the order in which the tokens stand in the batch.
+    The batch that `lay` makes of the pairs (as `packing.layout` gives it), and beside it `soft_ids`,
+    `soft_probabilities` (target tokens × k), in the order in which the target tokens stand in the batch.
     """
-    layout = (pad,) if start is None else (pad, start)
-    lay: Callable[..., dict[str, torch.Tensor]] = padded if start is None else packed
-    # Where a token stands depends on lengths alone: running numbers in place of tokens tell which came where.
-    numbers, numbered = itertools.count(), []
-    for source, target, *_ in rows:
-        numbered.append((source, list(itertools.islice(numbers, len(target)))))
-    order = lay(numbered, *layout)["labels"]
-    order = order[order != -100]
+    order = order_of(rows, lay)
     ids, probabilities = (torch.from_numpy(np.concatenate([row[side] for row in rows])) for side in (2, 3))
-    soft = {"soft_ids": ids[order], "soft_probabilities": probabilities[order]}
-    return lay([(source, target) for source, target, *_ in rows], *layout) | soft
+    batch = lay([(source, target) for source, target, *_ in rows])
+    return batch | {"soft_ids": ids[order], "soft_probabilities": probabilities[order]}
 
 
-def read_targets(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(what `model`'s output matrix is applied to (target tokens × width), labels (target tokens)) of a batch."""
-    masks = {"attention_mask": batch.get("encoder_mask", batch["attention_mask"])}
-    read = model.get_encoder()(input_ids=batch["input_ids"], **masks, return_dict=True).last_hidden_state
-    inputs = batch.get("decoder_input_ids")
-    written = model.get_decoder()(
-        input_ids=model.prepare_decoder_input_ids_from_labels(batch["labels"]) if inputs is None else inputs,
-        attention_mask=batch.get("decoder_attention_mask"),
-        encoder_hidden_states=read,
-        encoder_attention_mask=batch["attention_mask"],
-        use_cache=False,
-        return_dict=True,
-    ).last_hidden_state
-    real = batch["labels"] != -100
-    hidden = written[real]
-    if getattr(model.config, "scale_decoder_outputs", False):
-        hidden = hidden * model.model_dim**-0.5
-    return hidden, batch["labels"][real]
+def order_of(rows: Sequence, lay: Callable[[Sequence[Encoded]], Batch]) -> torch.Tensor:
+    """Where among the target tokens of `rows`, one row after another, each of the batch's is (target tokens)."""
+    # Where a token comes to stand depends on lengths alone: running numbers in place of tokens tell.
+    numbers = itertools.count()
+    labels = lay([(row[0], list(itertools.islice(numbers, len(row[1])))) for row in rows])["labels"]
+    return labels[labels != -100]

@@ -21,7 +21,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hub_tools.students.packing import Encoded, padded
-from hub_tools.students.soft_loss import CHUNK, read_targets
+from hub_tools.students.packing import Batch, Encoded, layout, written
+from hub_tools.students.soft_loss import CHUNK, order_of
 from hub_tools.students.soft_store import Draft, SoftTargets
 
 
@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 NAMES = ("_name_or_path", "architectures", "transformers_version")  # in a model's config, that change no output
 CHUNK_PAIRS = 1024  # what a killed run loses, at most
+TRIED = 8  # pairs on which it is seen how the teacher can read several at once
 
 
 def same_tokenizer(student: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase) -> None:
@@ -134,6 +135,7 @@ def _fill(
 ) -> None:
     """Chunk by chunk to the end. In a chunk like lengths share a batch; on the disk the order is that of `rows`."""
     k, ends = draft.facts["k"], draft.ends
+    lay = layout(teacher, [rows[index] for index in range(min(TRIED, len(rows)))], teacher.config.pad_token_id)
     with tqdm(
         total=int(ends[-1]), initial=int(ends[draft.pairs]), desc="soft targets", unit="token", unit_scale=True
     ) as bar, _evaluating(teacher):  # fmt: skip
@@ -147,7 +149,7 @@ def _fill(
             for batch in _batches(lengths[start:stop], batch_tokens):
                 places = [np.arange(ends[start + each], ends[start + each + 1]) - ends[start] for each in batch]
                 cells = np.concatenate(places)
-                more, ids[cells], masses[cells] = _read(teacher, [chunk[each] for each in batch], draft.facts)
+                more, ids[cells], masses[cells] = _read(teacher, [chunk[each] for each in batch], lay, draft.facts)
                 loss += more
                 bar.update(len(cells))
             draft.append(ids, masses, loss, len(chunk), time.monotonic() - began)
@@ -155,14 +157,15 @@ def _fill(
 
 @torch.inference_mode()
 def _read(
-    teacher: PreTrainedModel, rows: Sequence[Encoded], facts: dict[str, Any]
+    teacher: PreTrainedModel, rows: Sequence[Encoded], lay: Callable[[Sequence[Encoded]], Batch], facts: dict[str, Any]
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """
     (the teacher's own loss, ids (tokens × k), masses (tokens × k + 1, the rest in the last column)) of the target
     tokens of `rows`, one row after another.
     """
-    batch = padded(rows, teacher.config.pad_token_id)
-    hidden, labels = read_targets(teacher, {name: each.to(teacher.device) for name, each in batch.items()})
+    hidden, labels = written(teacher, {name: each.to(teacher.device) for name, each in lay(rows).items()})
+    back = order_of(rows, lay).argsort().to(hidden.device)
+    hidden, labels = hidden[back], labels[back]
     weight = teacher.get_output_embeddings().weight[: facts["vocabulary"]]
     loss, found = 0.0, []
     for start in range(0, len(hidden), CHUNK):

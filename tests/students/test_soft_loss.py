@@ -1,6 +1,7 @@
 """Learning from a teacher's distribution: the loss is its plain one, packed or not; it brings students closer."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, kl_div
 
 from hub_tools.students import soft_loss
-from hub_tools.students.packing import SummedLoss, packed, padded
+from hub_tools.students.packing import SummedLoss, joined, packed, padded
 from hub_tools.students.pretraining import Pretraining, encode_pairs, pretrain
-from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_collate, soft_cross_entropy
+from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_batch, soft_collate, soft_cross_entropy
 from hub_tools.students.soft_targets import write_soft_targets
 from tests.students.miniature import PAIRS, student
 from tests.students.test_packing import PAD, START, rows_of
@@ -122,13 +123,14 @@ def gradients(model, loss, batch):
     return found.item(), {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
+@pytest.mark.parametrize("lay", [packed, joined])
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_packed_batches_have_the_loss_and_the_gradients_of_padded_ones(distilled, share):
+def test_packed_batches_have_the_loss_and_the_gradients_of_padded_ones(distilled, share, lay):
     _, pairs = distilled
     model = tiny_model(TOKENIZER)
     loss, chosen = SoftLoss(model, share, 2.0), [pairs[index] for index in (3, 17, 5, 8, 0, 11, 2)]
     wanted, wanted_gradients = gradients(model, loss, soft_collate(chosen, PAD))
-    found, found_gradients = gradients(model, loss, soft_collate(chosen, PAD, START))
+    found, found_gradients = gradients(model, loss, soft_batch(chosen, partial(lay, pad=PAD, start=START)))
     assert found == pytest.approx(wanted, rel=1e-5)
     for name, gradient in wanted_gradients.items():
         torch.testing.assert_close(found_gradients[name], gradient, rtol=1e-3, atol=1e-4)
@@ -146,18 +148,19 @@ def test_with_no_share_it_is_the_plain_loss(distilled):
 
 def test_each_token_meets_its_own_distribution_wherever_it_is_packed(distilled):
     _, pairs = distilled
-    for layout in ((PAD,), (PAD, START)):
-        batch = soft_collate(list(pairs), *layout)
+    wanted = [
+        (label, tuple(ids.tolist()), tuple(probabilities.tolist()))
+        for row in pairs
+        for label, ids, probabilities in zip(row[1], row[2], row[3], strict=True)
+    ]
+    both = {"pad": PAD, "start": START}
+    for lay in (partial(padded, pad=PAD), partial(packed, **both), partial(joined, **both)):
+        batch = soft_batch(list(pairs), lay)
         labels = batch["labels"][batch["labels"] != -100]
-        wanted = [
-            (label, tuple(ids.tolist()), tuple(probabilities.tolist()))
-            for row in pairs
-            for label, ids, probabilities in zip(row[1], row[2], row[3], strict=True)
-        ]
         soft = (batch["soft_ids"].tolist(), batch["soft_probabilities"].tolist())
         found = [(label, tuple(i), tuple(p)) for label, i, p in zip(labels.tolist(), *soft, strict=True)]
         assert sorted(found) == sorted(wanted)
-        plain = (packed if len(layout) == 2 else padded)([row[:2] for row in pairs], *layout)
+        plain = lay([row[:2] for row in pairs])
         assert all(torch.equal(batch[name], plain[name]) for name in plain)
 
 
