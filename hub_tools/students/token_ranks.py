@@ -10,8 +10,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
-from hub_tools.students.packing import Encoded, padded
-from hub_tools.students.soft_loss import read_targets
+from hub_tools.students.packing import Encoded, padded, written
 from hub_tools.students.step_plan import lengths_of
 
 
@@ -79,12 +78,12 @@ def _read(model: PreTrainedModel, rows: Sequence[Encoded], top_p: float) -> tupl
             "encode them with its own tokenizer."
         )
     batch = padded(rows, model.config.pad_token_id)
-    hidden, labels = read_targets(model, {name: each.to(model.device) for name, each in batch.items()})
-    head = model.get_output_embeddings()
+    hidden, labels = written(model, {name: each.to(model.device) for name, each in batch.items()})
+    head, bias = model.get_output_embeddings(), getattr(model, "final_logits_bias", 0.0)  # BART and its kin have one
     size = max(1, LOGITS // (4 * head.weight.shape[0]))
     found = [
-        torch.stack(_ranked(head(hidden[start : start + size]).float(), labels[start : start + size], top_p))
-        for start in range(0, len(hidden), size)
+        torch.stack(_ranked((head(states) + bias).float(), tokens, top_p))
+        for states, tokens in zip(hidden.split(size), labels.split(size), strict=True)
     ]
     ranks, sizes = torch.cat(found, dim=1).cpu().numpy()
     if (ranks < 0).any():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import BartConfig, BartForConditionalGeneration
 
 from hub_tools.corpus.difficulty import difficulties, rank_score
 from hub_tools.students import token_ranks as module
@@ -59,6 +60,31 @@ def test_ranks_and_nucleus_sizes_equal_the_definition(student, monkeypatch, top_
         for index, ranks, sizes in token_ranks(model, rows, top_p=top_p, batch_tokens=batch_tokens)
     }
     assert found == {index: written_out(model, *row, top_p) for index, row in enumerate(rows)}
+
+
+def test_models_with_a_bias_on_their_logits_are_judged_with_it():
+    tokenizer = tiny_tokenizer()
+    config = BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        max_position_embeddings=128,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+        decoder_start_token_id=1,
+        forced_eos_token_id=1,
+    )
+    torch.manual_seed(0)
+    model, rows = BartForConditionalGeneration(config).eval(), rows_of(tokenizer)
+    model.final_logits_bias += torch.randn(len(tokenizer)) * 3
+    found = {index: (ranks.tolist(), sizes.tolist()) for index, ranks, sizes in token_ranks(model, rows)}
+    assert found == {index: written_out(model, *row, 0.95) for index, row in enumerate(rows)}
 
 
 def test_the_student_of_these_tests_finds_some_pairs_hard_and_not_all(student):
