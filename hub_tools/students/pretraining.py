@@ -83,7 +83,7 @@ class TrainingLog:
     target_tokens: int = 0
     seconds: float = 0.0
     resumed_at: list[int] = field(default_factory=list)
-    packed: bool = False
+    layout: str = ""
     precision: str = "no"
     processes: int = 1
 
@@ -168,8 +168,8 @@ def pretrain(
         remote: where checkpoints also go, such as `hub_tools.hub.checkpoints.HubCheckpoints`.
         loss: a module that holds `model`, and whose call turns a batch into the loss summed over its target tokens, to
             learn from more than the text (`soft_loss.SoftLoss`). Validation has the plain cross-entropy in any case.
-        collate: makes the batches of `loss`: `collate(rows, pad, start)` as `packed` does where the model packs, else
-            `collate(rows, pad)` as `padded`; rows may then hold more than source and target.
+        collate: makes the batches of `loss`: `collate(rows, pad=…, start=…)` as `packing.packed` does where the model
+            can be packed, else `collate(rows, pad=…)` as `packing.padded`; rows may then hold more than two sides.
 
     Raises:
         ValueError: there is nothing to train on, or the checkpoint in `folder` is of another run.
@@ -181,7 +181,7 @@ def pretrain(
         raise ValueError("The corpus holds no pair to train on; see the `rejected` config of the corpus for reasons.")
     if loss is not None and accelerator.is_fsdp2:
         raise ValueError("A loss of one's own needs the whole model in every process: train it with DDP, not FSDP2.")
-    steps = Steps(model, training, accelerator, settings.pairs_per_forward, loss, collate)
+    steps = Steps(model, training, accelerator, settings.pairs_per_forward, loss, collate, settings.compile)
     found = checkpoints.find(folder, accelerator, run, remote)
     if found:
         checkpoints.load_weights(found, model)
@@ -197,7 +197,7 @@ def pretrain(
         log, start = TrainingLog(**found.log), found.step
         log.resumed_at.append(start)
         del found
-    log.packed, log.precision = steps.packs, accelerator.mixed_precision
+    log.layout, log.precision = steps.layout, accelerator.mixed_precision
     log.processes = accelerator.num_processes
 
     def keep(done: int) -> None:

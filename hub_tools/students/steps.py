@@ -11,18 +11,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
 from transformers import PreTrainedModel
 
-from hub_tools.students.packing import SummedLoss, packed, packs, padded
+from hub_tools.students.packing import Batch, SummedLoss, layout, padded
 from hub_tools.students.step_plan import forward_passes, lengths_of
 
 
-Batch = dict[str, torch.Tensor]
 Collate = Callable[..., Batch]
 
 TRIED = 8  # pairs on which it is seen whether packing is the same as padding
@@ -51,6 +52,10 @@ class Steps:
         accelerator: the processes.
         pairs_per_forward: of one pass, over all processes together.
         loss, collate: see `pretrain`.
+        compiled: whether `torch.compile` shall see the passes.
+
+    Attributes:
+        layout: the name of what lays out the batches of plain pairs: `padded`, `packed` or `joined`.
     """
 
     def __init__(
@@ -61,27 +66,26 @@ class Steps:
         pairs_per_forward: int,
         loss: nn.Module | None = None,
         collate: Collate | None = None,
+        compiled: bool = False,
     ) -> None:
-        self.model, self.rows, self.accelerator = model, rows, accelerator
-        self.pairs_per_forward, self.collate = pairs_per_forward, collate
+        self.rows, self.accelerator, self.pairs_per_forward = rows, accelerator, pairs_per_forward
         self.lengths = lengths_of(rows)
         pad, start = model.config.pad_token_id, model.config.decoder_start_token_id
-        self.packs = packs(model, [rows[index][:2] for index in range(min(TRIED, len(rows)))], pad)
-        self.layout = (pad, start) if self.packs else (pad,)
+        tried = [rows[index][:2] for index in range(min(TRIED, len(rows)))]
+        self.lay = layout(model.to(accelerator.device), tried, pad, compiled)
+        self.layout = self.lay.func.__name__
+        known = {"pad": pad} if self.lay.func is padded else {"pad": pad, "start": start}
+        self.collate = partial(collate, **known) if collate else self.lay
         self.loss = loss or SummedLoss(model)
         self.plain = None if loss is None else SummedLoss(model)  # for validation
 
-    def passes(self, chosen: Sequence[int], lengths=None) -> list[list[int]]:
+    def passes(self, chosen: Sequence[int], lengths: np.ndarray) -> list[list[int]]:
         """The pairs of each forward pass over `chosen`."""
-        lengths = self.lengths if lengths is None else lengths
-        return forward_passes(chosen, lengths, self.pairs_per_forward, alike=not self.packs)
+        return forward_passes(chosen, lengths, self.pairs_per_forward, alike=self.layout == "padded")
 
-    def batch(self, rows: Sequence, collate: Collate | None = None) -> tuple[Batch, int]:
-        """The tensors of one pass on this process's device, and how many positions are computed for them."""
-        made = (collate or (packed if self.packs else padded))(rows, *self.layout)
-        positions = made["input_ids"].numel() + made.get("decoder_input_ids", made["labels"]).numel()
-        device = self.accelerator.device
-        return {name: tensor.to(device, non_blocking=True) for name, tensor in made.items()}, positions
+    def put(self, batch: Batch) -> Batch:
+        """The tensors of a pass on this process's device."""
+        return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
 
     def share(self, indices: Sequence[int]) -> Sequence[int]:
         """This process's pairs of a pass."""
@@ -91,12 +95,13 @@ class Steps:
         """One pass forward and back; the loss of this process's pairs, and the positions computed."""
         mine = self.share(indices)
         # A process without a pair still takes part, with weight 0: gradients are exchanged by all or none.
-        batch, positions = self.batch([self.rows[index] for index in (mine or indices[:1])], self.collate)
+        batch = self.collate([self.rows[index] for index in (mine or indices[:1])])
+        positions = batch["input_ids"].numel() + batch["labels"].numel()
         torch.manual_seed(seed + self.accelerator.process_index)
         accelerator = self.accelerator
         with nullcontext() if synchronise else accelerator.no_sync(self.loss):
             with accelerator.autocast():
-                loss = self.loss(batch) * (1.0 if mine else 0.0)
+                loss = self.loss(self.put(batch)) * (1.0 if mine else 0.0)
             # The gradients are averaged over processes; the mean must be over the step's tokens.
             accelerator.backward(loss * accelerator.num_processes / tokens)
         return loss.detach(), positions if mine else 0
@@ -119,7 +124,7 @@ class Steps:
             OutOfMemory: a pass does not fit.
         """
         self.loss.train()
-        passes, tokens = self.passes(chosen), int(self.lengths[chosen, 1].sum())
+        passes, tokens = self.passes(chosen, self.lengths), int(self.lengths[chosen, 1].sum())
         # All that processes tell each other of a step, in one exchange: losses by pass, positions, the wish to stop
         told = torch.zeros(len(passes) + 2, device=self.accelerator.device)
         positions = 0
@@ -167,7 +172,7 @@ class Steps:
         for indices in self.passes(range(len(rows)), lengths):
             mine = self.share(indices)
             # As in training: where processes share the weights, none can do without the others.
-            batch, _ = self.batch([rows[index][:2] for index in (mine or indices[:1])])
+            batch = self.put(self.lay([rows[index][:2] for index in (mine or indices[:1])]))
             with self.accelerator.autocast():
                 total += judge(batch) * (1.0 if mine else 0.0)
         return float(self.accelerator.reduce(total, reduction="sum")) / int(lengths[:, 1].sum())

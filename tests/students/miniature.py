@@ -170,9 +170,9 @@ def main() -> None:
         read.append([])
         return plan(step, *rest)
 
-    def watched_collate(rows: list, *layout: int) -> dict[str, torch.Tensor]:
+    def watched_collate(rows: list, **signs: int) -> dict[str, torch.Tensor]:
         read[-1].append(rows)
-        return packed(rows, *layout) if len(layout) == 2 else padded(rows, *layout)
+        return packed(rows, **signs) if "start" in signs else padded(rows, **signs)
 
     pretraining.plan_step = watched_plan
     die_writing(arguments.die_writing)
@@ -180,7 +180,7 @@ def main() -> None:
     weights, log = run(
         folder / "checkpoints", dropout_rate=arguments.dropout_rate, collate=watched_collate, remote=remote
     )
-    found = {"read": read, "offered": getattr(remote, "offered", [])}
+    found = {"read": read, "offered": getattr(remote, "offered", []), "fsdp2": accelerator.is_fsdp2}
     (folder / f"read-{accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
     if accelerator.is_main_process:
         (folder / "log.json").write_text(json.dumps(asdict(log)), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,14 +13,14 @@ import torch
 from safetensors.torch import load_file
 
 from hub_tools.students.finetuning import Finetuning
-from hub_tools.students.pretraining import encode_pairs, plan_step
+from hub_tools.students.pretraining import TrainingLog, encode_pairs, plan_step
 from tests.students.miniature import LESSONS, PAIRS, SETTINGS, finetune_frozen, run, student
 from tests.tiny_models import save_tiny_student
 
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tests" / "students" / "miniature.py"
-CONFIG = ROOT / "recipes" / "configs" / "accelerate" / "multi_cpu.yaml"
+CONFIGS = ROOT / "recipes" / "configs" / "accelerate"
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +28,11 @@ def taught(tmp_path_factory) -> Path:
     return save_tiny_student(tmp_path_factory.mktemp("taught"), lessons=LESSONS)
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory, taught) -> Path:
-    """The folder that two processes wrote."""
-    folder = tmp_path_factory.mktemp("together")
-    launch = [Path(sys.executable).parent / "accelerate", "launch", "--config_file", CONFIG, SCRIPT]
+def launch(config: str, folder: Path, *more: str | Path, options: tuple[str, ...] = ()) -> Path:
+    """Has two processes pretrain, and returns the folder that they wrote."""
+    command = [Path(sys.executable).parent / "accelerate", "launch", "--config_file", CONFIGS / config, *options]
     finished = subprocess.run(
-        [*launch, "--folder", folder, "--student", taught],
+        [*command, SCRIPT, "--folder", folder, *more],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -42,24 +41,84 @@ def together(tmp_path_factory, taught) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def together(tmp_path_factory, taught) -> Path:
+    return launch("multi_cpu.yaml", tmp_path_factory.mktemp("together"), "--student", taught)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> tuple[dict[str, torch.Tensor], TrainingLog, Path]:
+    """Weights, log and folder of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    return *run(folder), folder
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory, alone) -> Path:
+    """The folder of two processes that share the weights and went on from what one process had written at step 9."""
+    folder = tmp_path_factory.mktemp("sharded")
+    shutil.copytree(alone[2] / "step-0000009", folder / "checkpoints" / "step-0000009")
+    options = ("--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0")
+    return launch("multi_gpu_fsdp2.yaml", folder, options=options)
+
+
 def read(path: Path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_pretraining_gives_the_losses_and_weights_of_one_process(together, tmp_path):
-    weights, alone = run(tmp_path)
-    log = read(together / "log.json")
+def assert_alike(folder: Path, alone, first: int) -> None:
+    """Losses from step `first` on, validations and weights are those of one process, but for float32's sums."""
+    weights, wanted, _ = alone
+    log = read(folder / "log.json")
+    assert log["processes"] == 2
     for kind in ("losses", "validation"):
-        assert [step for step, _ in log[kind]] == [step for step, _ in getattr(alone, kind)]
-        assert [loss for _, loss in log[kind]] == pytest.approx([loss for _, loss in getattr(alone, kind)], rel=1e-4)
-    for name, weight in load_file(together / "weights.safetensors").items():
+        assert [step for step, _ in log[kind]] == [step for step, _ in getattr(wanted, kind)]
+        found, expected = (
+            [loss for step, loss in pairs if step >= first] for pairs in (log[kind], getattr(wanted, kind))
+        )
+        assert found == pytest.approx(expected, rel=1e-4)
+    found = load_file(folder / "weights.safetensors")
+    assert found.keys() == weights.keys()
+    for name, weight in found.items():
         assert torch.allclose(weight, weights[name], rtol=1e-2, atol=1e-4), name
+
+
+def test_pretraining_gives_the_losses_and_weights_of_one_process(together, alone):
+    assert_alike(together, alone, 0)
+
+
+def test_processes_that_share_the_weights_go_on_from_one_process_and_give_its_losses_and_weights(sharded, alone):
+    assert read(sharded / "log.json")["resumed_at"] == [9]
+    assert read(sharded / "read-1.json")["fsdp2"]
+    assert_alike(sharded, alone, 9)
+
+
+def test_a_checkpoint_of_shared_weights_is_whole_and_one_process_goes_on_from_it(sharded, tmp_path):
+    last = sharded / "checkpoints" / "step-0000012"
+    state, weights = load_file(last / "state.safetensors"), load_file(sharded / "weights.safetensors")
+    assert all(torch.equal(state[f"weight.{name}"], weight) for name, weight in weights.items())
+    assert {name: state[f"exp_avg.{name}"].shape for name in weights} == {
+        name: weight.shape for name, weight in weights.items()
+    }
+    shutil.copytree(last, tmp_path / last.name)
+    found, log = run(tmp_path)
+    assert log.resumed_at == [9, 12]
+    assert all(torch.equal(found[name], weight) for name, weight in weights.items())
+
+
+@pytest.mark.parametrize("how", ["together", "sharded"])
+def test_one_process_writes_checkpoints_and_offers_them_to_the_hub(how, request):
+    folder = request.getfixturevalue(how)
+    offered = [read(folder / f"read-{process}.json")["offered"] for process in (0, 1)]
+    steps = {"together": ["step-0000003", "step-0000006", "step-0000009"], "sharded": []}[how]
+    assert offered == [steps, []]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-0000009", "step-0000012"]
 
 
 def test_pretraining_reads_every_pair_in_one_of_the_processes(together):
     encoded, _ = encode_pairs(PAIRS, student()[1])
     number = {(tuple(source), tuple(target)): index for index, (source, target) in enumerate(encoded)}
-    steps = zip(*(read(together / f"read-{process}.json") for process in (0, 1)), strict=True)
+    steps = zip(*(read(together / f"read-{process}.json")["read"] for process in (0, 1)), strict=True)
     for step, (first, second) in enumerate(steps):
         pairs = []
         for one, other in zip(first, second, strict=True):
