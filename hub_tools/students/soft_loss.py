@@ -22,11 +22,12 @@ from hub_tools.students.soft_store import SoftTargets
 from hub_tools.students.step_plan import lengths_of
 
 
-CHUNK = 512  # positions whose logits exist at once: 66 MB of them with T5's vocabulary
+CHUNK = 512  # positions whose logits exist at once: 66 MB with T5's vocabulary, and four or five such matrices
 
 SoftPair = tuple[list[int], list[int], np.ndarray, np.ndarray]  # source, target, ids, probabilities
 
 
+@torch.compiler.disable  # its loop would be compiled anew for every number of chunks
 def soft_cross_entropy(
     hidden: torch.Tensor,
     weight: torch.Tensor,
@@ -95,7 +96,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
                 if by_hidden is not None:
                     by_hidden[part] = slope @ weight
                 if by_weight is not None:
-                    by_weight += slope.T @ hidden[part]
+                    _add_product(by_weight, slope.T, hidden[part])
         ctx.save_for_backward(by_hidden, by_weight)
         return total
 
@@ -104,6 +105,14 @@ class _SoftCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         by_hidden, by_weight = (None if each is None else each * gradient for each in ctx.saved_tensors)
         return by_hidden, by_weight, None, None, None, None, None
+
+
+def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+    """`total += left @ right`, where their types allow it without a second matrix of that size."""
+    if total.dtype == right.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
 
 
 def _losses(
@@ -130,7 +139,7 @@ def _losses(
         rest, log_rest = torch.zeros_like(log_rest), torch.zeros_like(log_rest)  # nothing is left to be in it
     divergence = torch.special.xlogy(probabilities, probabilities) - probabilities * known
     divergence = divergence.sum() + (torch.special.xlogy(rest, rest) - rest * log_rest).sum()
-    soft = outside.exp() - (outside - log_rest).exp() * rest
+    soft = outside.sub_(log_rest).exp_().mul_(log_rest.exp() - rest)  # shares of the rest, times what it has too much
     soft.scatter_(-1, ids, known.exp() - probabilities)
     slope.scatter_add_(-1, labels, -torch.ones_like(labels, dtype=slope.dtype))
     slope.mul_(1 - share).add_(soft, alpha=share * temperature)
