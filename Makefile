@@ -63,9 +63,10 @@ OVERRIDES = $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(ARGS)
 STUDENT := $(RECIPE)/t5-sentiment-$(RECIPE)-tsa-rest14
 
 .PHONY: $(STAGES)
+# In the order of their names' bytes, whatever the language: what pretrain.yaml writes, pretrain_baselines.yaml starts from.
 # A launcher would end at Ctrl-C before the labelling has finished what is in flight
 $(STAGES): install
-	@for config in recipes/configs/$(RECIPE)/$@*.yaml; do \
+	@for config in $(sort $(wildcard recipes/configs/$(RECIPE)/$@*.yaml)); do \
 		$(if $(filter label_reviews,$@),$(BIN)/python,$(LAUNCH)) recipes/$@.py $$config $(if $(DATA),$(if $(filter build_benchmark label_reviews,$@),--data $(DATA))) \
 			$(OVERRIDES) || exit 1; \
 	done

@@ -24,6 +24,8 @@ from transformers import HfArgumentParser
 Arguments = TypeVar("Arguments")
 
 REAL_HUB = "https://huggingface.co"
+# What a stage reports of its data, its machine or a Hub. Anything else is a bug, which shows as a trace.
+REPORTED = (ValueError, RuntimeError, OSError, FloatingPointError, httpx2.HTTPError)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -231,7 +233,7 @@ def run_stage(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{name}: stopped. The same command goes on from what is finished.\n")
         raise SystemExit(130) from None
-    except (ValueError, RuntimeError, OSError, FloatingPointError, httpx2.HTTPError) as error:
+    except REPORTED as error:
         from_hub = isinstance(error, httpx2.HTTPError)
         reported = type(error).__module__.startswith(("hub_tools", "builtins"))
         if os.environ.get("FSA_TRACE") or not (from_hub or reported):

@@ -26,6 +26,7 @@ from .runs import Run
 
 
 KINDS = tuple(COLUMNS)
+WITH_TEACHER = ("distillation", "instructions")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class ModelFacts:
     pairs: int | None = None
     tokens: int | None = None  # seen in training, padding not counted
     losses: Mapping[str, float] | None = None  # e.g. {"validation, start": 5.1, "validation, end": 2.2}
+    # What a student that is not fine-tuned has learned from: "distillation", "span-corruption", "rating",
+    # "instructions"
+    objective: str = "distillation"
+    measured: Mapping[str, str] | None = None  # what the run measured, in words; what is "" is left out
+    curve: Sequence[Mapping[str, Any]] = ()  # losses over the run, a row a point
+    picture: str | None = None  # path of a picture of them in the repo
     run: Run | None = None
     results: Sequence[Result] = ()
     limits: Sequence[str] = ()
@@ -131,7 +138,13 @@ def model_card(facts: ModelFacts) -> str:
         library_name="transformers",
         # The Hub has no text2text-generation any more; the tag says it for those who look for it.
         pipeline_tag="text-generation",
-        tags=["text2text-generation", "sentiment-analysis", "aspect-based-sentiment-analysis", "distillation", "t5"],
+        tags=[
+            "text2text-generation",
+            "sentiment-analysis",
+            "aspect-based-sentiment-analysis",
+            *(["distillation"] if facts.task or facts.objective in WITH_TEACHER else []),
+            "t5",
+        ],
         base_model=facts.base_model,
         datasets=list(dict.fromkeys([*facts.datasets, *filter(None, [facts.benchmark])])) or None,
         metrics=["f1"] if own else None,

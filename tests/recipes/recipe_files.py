@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
 SETS = ("demo", "real", "paper")
 CONFIGS = sorted(path for name in SETS for path in (ROOT / "recipes" / "configs" / name).glob("*.yaml"))
+# Of a set too, but not of `make demo RECIPE=<set>`: what takes days, or replies that the set does not label itself
+SWEEPS = sorted((ROOT / "recipes" / "configs").glob("*/sweeps/*.yaml"))
 
 
 @cache

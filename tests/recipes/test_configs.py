@@ -7,36 +7,53 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hub_tools.arguments import read_arguments
+from hub_tools.arguments import read_sweep
 from hub_tools.students.finetuning import Finetuning
-from tests.recipes.recipe_files import CONFIGS, RECIPES, ROOT, SETS, arguments_type, load_recipe, recipe_of
+from tests.recipes.recipe_files import CONFIGS, RECIPES, ROOT, SETS, SWEEPS, arguments_type, load_recipe, recipe_of
 
 
-by_name = pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+by_name = pytest.mark.parametrize(
+    "config",
+    CONFIGS + SWEEPS,
+    ids=lambda path: "-".join(path.with_suffix("").parts[path.parts.index("configs") + 1 :]),
+)
 by_set = pytest.mark.parametrize("name", SETS)
 
 
 @cache
-def arguments_of(config: Path):
-    return read_arguments(arguments_type(recipe_of(config)), [str(config)])
+def arguments_of(config: Path) -> list:
+    """Those of each run that the YAML describes: one, or those of its sweep."""
+    return read_sweep(arguments_type(recipe_of(config)), [str(config)])
 
 
-def of(name: str, recipe: str) -> list:
-    """The arguments that the set `name` has for a recipe, one for each of its YAMLs."""
-    folder = ROOT / "recipes" / "configs" / name
-    return [arguments_of(path) for path in CONFIGS if path.parent == folder and recipe_of(path) == recipe]
+def of(name: str, recipe: str, paths: list[Path] = CONFIGS) -> list:
+    """The arguments that the set `name` has for a recipe, run by run."""
+    return [run for path in paths if set_of(path) == name and recipe_of(path) == recipe for run in arguments_of(path)]
 
 
 def the(name: str, recipe: str):
-    (arguments,) = of(name, recipe)
+    """The arguments of the set's `<recipe>.yaml`."""
+    (arguments,) = arguments_of(ROOT / "recipes" / "configs" / name / f"{recipe}.yaml")
     return arguments
+
+
+def set_of(config: Path) -> str:
+    return config.parts[config.parts.index("configs") + 1]
+
+
+def stage_order(paths: list[Path], name: str, recipe: str) -> list[Path]:
+    """The YAMLs of a stage in the order in which the Makefile runs them: that of the bytes of their names."""
+    found = [path for path in paths if set_of(path) == name and recipe_of(path) == recipe]
+    return sorted(found, key=lambda path: path.name.encode())
 
 
 @by_name
 def test_its_recipe_takes_it(config):
     given = yaml.safe_load(config.read_text(encoding="utf-8"))
-    arguments = arguments_of(config)
-    assert {key: getattr(arguments, key) for key in given} == given
+    members = given.pop("sweep", [{}])
+    for arguments, member in zip(arguments_of(config), members, strict=True):
+        wanted = {**given, **member}
+        assert {key: getattr(arguments, key) for key in wanted} == wanted
 
 
 @by_name
@@ -47,9 +64,10 @@ def test_its_first_line_names_the_hardware(config):
 @by_name
 def test_what_a_set_keeps_lies_in_its_own_folder(config):
     """So that two sets never share checkpoints or cells."""
-    runs = getattr(arguments_of(config), "runs", None)
-    assert runs in (None, f"build/{config.parent.name}/runs", "build/runs")
-    assert config.parent.name == "paper" or runs != "build/runs"
+    for arguments in arguments_of(config):
+        runs = getattr(arguments, "runs", None)
+        assert runs in (None, f"build/{set_of(config)}/runs", "build/runs")
+        assert set_of(config) == "paper" or runs != "build/runs"
 
 
 @by_set
@@ -59,16 +77,17 @@ def test_a_set_has_a_yaml_for_every_stage(name):
 
 @by_set
 def test_a_sets_stages_pass_their_work_on(name):
-    everything = [arguments_of(path) for path in CONFIGS if path.parent.name == name]
+    everything = [run for path in CONFIGS + SWEEPS if set_of(path) == name for run in arguments_of(path)]
     assert len({(arguments.namespace, arguments.hub) for arguments in everything}) == 1
     labelled = [arguments.replies for arguments in of(name, "label_reviews")]
     assert sorted(the(name, "build_corpus").replies) == sorted(labelled)
 
     named, published = load_recipe("finetune").named, set()
+    pretrained = {pretrain.name for pretrain in of(name, "pretrain")}
     for finetune in of(name, "finetune"):
         load_recipe("finetune").check(finetune)
         repos = {reference.partition("@")[0] for reference in dict(named(finetune.models)).values()}
-        assert repos & {the(name, "pretrain").name, "google-t5/t5-base"}
+        assert repos <= {*pretrained, "google-t5/t5-base"}
         assert set(dict(named(finetune.teachers)) if finetune.teachers else ()) == set(finetune.publish)
         assert set(finetune.configs) <= set(the(name, "build_benchmark").configs)
         published |= {f"{finetune.name}-{config}" for config in finetune.configs if finetune.publish}
@@ -76,28 +95,73 @@ def test_a_sets_stages_pass_their_work_on(name):
 
 
 @by_set
-def test_a_comparison_gives_both_sides_the_same_budget(name):
-    """In each YAML, one set of hyper-parameters and seeds for base and distilled student; at least two seeds.
+def test_every_student_that_is_fine_tuned_was_pretrained_before(name):
+    """By the same set or its sweeps; and of what pretraining starts from, nothing is made later than it is needed."""
+    models = {
+        reference.partition("@")[0]
+        for finetune in of(name, "finetune", CONFIGS + SWEEPS)
+        for reference in dict(load_recipe("finetune").named(finetune.models)).values()
+    }
+    made: list[str] = []
+    for paths in (CONFIGS, SWEEPS):
+        needed = []
+        for path in stage_order(paths, name, "pretrain"):
+            for pretrain in arguments_of(path):
+                needed += [
+                    (each.partition("@")[0], path) for each in (pretrain.student, pretrain.soft_teacher) if each
+                ]
+                made.append(pretrain.name)
+                if paths is CONFIGS:
+                    assert all("/" in repo or repo in made[:-1] for repo, _ in needed), path
+        assert all("/" in repo or repo in made for repo, _ in needed)
+    assert len(set(made)) == len(made)
+    assert {repo for repo in models if "/" not in repo} <= set(made)
 
-    Students in the instruction form may have a YAML of their own, with what the main one says of training."""
-    main = arguments_of(ROOT / "recipes" / "configs" / name / "finetune.yaml")
-    for finetune in of(name, "finetune"):
+
+@by_set
+def test_a_comparison_gives_all_sides_the_same_budget(name):
+    """One set of hyper-parameters for all models of a config, and of seeds; at least two seeds."""
+    main = the(name, "finetune")
+    for finetune in of(name, "finetune", CONFIGS + SWEEPS):
         labels = set(dict(load_recipe("finetune").named(finetune.models)))
-        if labels == set(finetune.instructed):
+        assert len(set(finetune.seeds)) == len(finetune.seeds) >= 2
+        if not {"base", "distilled"} <= labels:  # compared with those of the main one
             assert finetune.seeds == main.seeds
             assert set(finetune.configs) <= set(main.configs)
             training = load_recipe("finetune").Finetuning.__dataclass_fields__
             assert all(getattr(finetune, key) == getattr(main, key) for key in training)
-        else:
-            assert labels - set(finetune.instructed) == {"base", "distilled"}
-        assert len(set(finetune.seeds)) == len(finetune.seeds) >= 2
+
+
+# What a run of pretraining may have of its own; everything else is the same for all students of a set
+VARIED = {
+    "name", "objective", "instructions", "corpus_configs", "teachers", "student", "reviews_limit", "scheme",
+    "soft_teacher", "soft_weight", "keep_share", "keep_how", "epochs", "steps",
+}  # fmt: skip
+FRESH = {"vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "dropout_rate"}
+
+
+@by_set
+def test_students_of_a_set_are_pretrained_alike(name):
+    """Same learning rate, pairs a step, limits, seed; and what has another corpus or objective the same start."""
+    main = the(name, "pretrain")
+    for pretrain in of(name, "pretrain", CONFIGS + SWEEPS):
+        varied = VARIED | (FRESH - {"vocab_size"} if not pretrain.student else FRESH)
+        for key in set(pretrain.__dataclass_fields__) - varied:
+            assert getattr(pretrain, key) == getattr(main, key), (pretrain.name, key)
+        if pretrain.objective != "distillation":
+            assert pretrain.student == (main.student or f"{main.name}@step-0")
+            corpus = {"demo": 1_000, "real": 7_500, "paper": 200_000}[name]
+            steps = load_recipe("pretrain").settings_of(main, corpus).steps
+            assert load_recipe("pretrain").settings_of(pretrain, corpus).steps == steps
+        elif pretrain.student and not main.student:
+            assert pretrain.student == f"{main.name}@step-0"
 
 
 @by_set
 def test_no_two_yamls_compute_the_same_cells(name):
     """They would replace each other's rows in the results."""
     recipe, cells = load_recipe("finetune"), []
-    for finetune in of(name, "finetune"):
+    for finetune in of(name, "finetune", CONFIGS + SWEEPS):
         models = {label: ("me/t5", "c0ffee") for label, _ in recipe.named(finetune.models)}
         cells += [cell.facts() for cell in recipe.plan(finetune, models)]
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
@@ -105,18 +169,19 @@ def test_no_two_yamls_compute_the_same_cells(name):
 
 @by_set
 def test_pretraining_settings_can_be_made(name):
-    settings = load_recipe("pretrain").settings(the(name, "pretrain"), 1000)
-    assert settings.steps >= 1
+    for pretrain in of(name, "pretrain", CONFIGS + SWEEPS):
+        load_recipe("pretrain").check(pretrain)
+        assert load_recipe("pretrain").settings_of(pretrain, 1000).steps >= 1
 
 
 @pytest.mark.parametrize("name", ["demo", "real"])
 def test_what_runs_on_two_cores_needs_no_account(name):
-    assert {arguments_of(path).hub for path in CONFIGS if path.parent.name == name} == {"embedded"}
+    assert {run.hub for path in CONFIGS + SWEEPS if set_of(path) == name for run in arguments_of(path)} == {"embedded"}
 
 
 @by_name
 def test_only_the_generated_sample_is_public(config):
-    assert arguments_of(config).private or config.parent.name == "demo"
+    assert all(arguments.private for arguments in arguments_of(config)) or set_of(config) == "demo"
 
 
 # --- The paper's numbers (arXiv 2412.18552, section 4.1, appendix C, and its reference code) ---
@@ -126,7 +191,7 @@ def test_the_papers_pretraining_is_the_papers():
     pretrain = the("paper", "pretrain")
     assert pretrain.student == "google-t5/t5-base"
     assert (pretrain.max_input, pretrain.max_target) == (128, 400)
-    settings = load_recipe("pretrain").settings(pretrain, 200_000)
+    settings = load_recipe("pretrain").settings_of(pretrain, 200_000)
     assert (settings.steps, settings.pairs_per_step, settings.pairs_per_forward) == (20_000, 100, 20)
     assert (settings.lr, settings.final_lr, settings.warmup_steps) == (3e-3, 1e-5, 0)
     assert (settings.weight_decay, settings.max_grad_norm, settings.schedule, settings.seed) == (0.0, 1.0, "paper", 42)
@@ -134,14 +199,14 @@ def test_the_papers_pretraining_is_the_papers():
 
 
 def test_the_papers_fine_tuning_is_the_papers():
-    fsa, instructabsa, quads, scarce = of("paper", "finetune")
-    for finetune in (fsa, instructabsa, scarce):
+    fsa, baselines, instructabsa, quads, scarce = of("paper", "finetune")
+    for finetune in (fsa, baselines, instructabsa, scarce):
         assert finetune.configs == ["tsa-rest14", "tsa-laptop14", "asa-rest16", "asa-laptop16"]
         assert finetune.seeds == [42, 52, 62, 72, 82, 142, 152, 162, 172, 182]
     assert (fsa.train_shares, quads.train_shares, 1.0 in scarce.train_shares) == ([1.0], [1.0], False)
     assert quads.configs == ["acos-laptop16", "acos-rest16", "asqp-rest15", "asqp-rest16"]
     assert quads.seeds == [42, 52, 62, 72, 82]
-    for finetune, test_num_beams in ((fsa, 1), (instructabsa, 1), (quads, 4), (scarce, 1)):
+    for finetune, test_num_beams in ((fsa, 1), (baselines, 1), (instructabsa, 1), (quads, 4), (scarce, 1)):
         assert {key: getattr(finetune, key) for key in Finetuning.__dataclass_fields__} == {
             "epochs": 20,
             "lr": 3e-4,
@@ -152,6 +217,22 @@ def test_the_papers_fine_tuning_is_the_papers():
             "max_length": 100,
             "test_num_beams": test_num_beams,
         }
+
+
+def test_the_papers_table_of_distilled_students_has_a_run_for_each_of_its_rows():
+    """Table 4: three teachers × ANL w/o R, ANL w/o L, ANL, RW, both; two of them with a million reviews, here one."""
+    runs = of("paper", "pretrain", CONFIGS + SWEEPS)
+    rows = {
+        (tuple(run.teachers), tuple(run.corpus_configs))
+        for run in runs
+        if run.objective == "distillation" and not run.reviews_limit and run.keep_share == 1
+    }
+    prompts = [("analysis-without-reasoning",), ("analysis-without-labels",), ("analysis",), ("rewriting",), ()]
+    for teacher in ("llama-2-7b-chat-hf", "mixtral-8x7b-instruct-v0.1", "gpt-3.5-turbo"):
+        assert {((teacher,), prompt) for prompt in prompts} <= rows
+    assert {run.objective for run in runs} == {"distillation", "span-corruption", "rating", "instructions"}
+    assert {run.scheme for run in runs} == {"R11111", "R00100", "R12421"}  # Table 6
+    assert {run.student for run in runs} == {f"google-t5/t5-{size}" for size in ("small", "base", "large")}  # Figure 4
 
 
 def test_the_papers_reviews_are_sampled_as_the_papers():
@@ -175,4 +256,4 @@ def test_accelerate_takes_the_hardware_files(config):
     loaded = load_config_from_file(str(config))
     assert loaded.num_processes >= 1
     # accelerate starts one process only under NO and MULTI_CPU, whatever num_processes says
-    assert (loaded.distributed_type == "MULTI_GPU") == (loaded.num_processes > 1)
+    assert (loaded.distributed_type in ("MULTI_GPU", "FSDP")) == (loaded.num_processes > 1)

@@ -7,14 +7,18 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import Dataset
 from huggingface_hub import HfApi, hf_hub_download
 
+from hub_tools.corpus.reading import corpus_rows
 from hub_tools.evaluation.grid import Cell, CellStore
 from hub_tools.hub.push import push_dataset
+from hub_tools.students.encoded import encode_corpus
 from hub_tools.teachers.request import Request, reply_row
 from tests.recipes.recipe_files import RECIPES, ROOT, arguments_type, load_recipe
+from tests.tiny_models import tiny_tokenizer
 
 
 by_name = pytest.mark.parametrize("name", RECIPES)
@@ -128,7 +132,7 @@ def test_the_corpus_is_the_same_bytes_whatever_the_order_and_the_shards_of_the_r
     assert "13 pairs; rejected 1 (length 1)." in capsys.readouterr().out
     assert build(namespace, monkeypatch, "replies-shard-*-of-3") == whole
     assert build(namespace, monkeypatch, "replies-whole", "replies-late") == whole
-    pairs = load_recipe("pretrain").load_pairs(f"{namespace}/sentiment-understanding-corpus", "main", [])
+    pairs = corpus_rows(f"{namespace}/sentiment-understanding-corpus", "main")
     assert [pair["review_id"] for pair in pairs] == [f"r{n}" for n in [*range(7), *range(1, 7)]]
     with pytest.raises(ValueError, match=rf"no dataset {namespace}/replies-shard-0-of-4"):
         build(namespace, monkeypatch, "replies-whole", "replies-shard-*-of-4")
@@ -142,11 +146,11 @@ def test_reviews_without_an_open_licence_are_published_as_ids_only(namespace, mo
     build(namespace, monkeypatch, "replies-x", "--private", "false", "--publish", "ids")
     with pytest.raises(ValueError, match=r"Set `publish: ids`"):  # the repo is public by now, whatever is asked
         build(namespace, monkeypatch, "replies-x", "--gates", "copy", "--private", "true")
-    corpus, load_pairs = f"{namespace}/sentiment-understanding-corpus", load_recipe("pretrain").load_pairs
+    corpus = f"{namespace}/sentiment-understanding-corpus"
     assert "load_texts" in Path(hf_hub_download(corpus, "README.md", repo_type="dataset")).read_text("utf-8")
     with pytest.raises(ValueError, match=r"holds the ids of its reviews and not their texts. Give the reviews"):
-        load_pairs(corpus, "main", [])
-    pairs = load_pairs(corpus, "main", ["rewriting"], f"{namespace}/replies-x")
+        list(corpus_rows(corpus, "main"))
+    pairs = corpus_rows(corpus, "main", ["rewriting"], reviews=f"{namespace}/replies-x")
     assert [pair["input"] for pair in pairs] == ["The soup was cold, visit 1.", "The soup was cold, visit 2."]
 
 
@@ -158,59 +162,109 @@ def pretraining(**changes):
 
 
 @pytest.mark.parametrize(("epochs", "pairs", "steps"), [(10, 200_000, 20_000), (1, 101, 2), (0.5, 100, 1), (0, 5, 1)])
-def test_epochs_become_steps_rounded_up(epochs, pairs, steps):
-    settings = load_recipe("pretrain").settings(pretraining(epochs=epochs, warmup_steps=7), pairs)
+def test_epochs_become_steps_rounded_up_unless_steps_are_given(epochs, pairs, steps):
+    settings_of = load_recipe("pretrain").settings_of
+    settings = settings_of(pretraining(epochs=epochs, warmup_steps=7), pairs)
     assert (settings.steps, settings.warmup_steps, settings.pairs_per_step) == (steps, 7, 100)
+    assert settings_of(pretraining(epochs=epochs, steps=77), pairs).steps == 77
 
 
 def test_an_impossible_step_is_told_as_such():
     with pytest.raises(ValueError, match="pairs_per_step must be at least 1, found 0"):
-        load_recipe("pretrain").settings(pretraining(pairs_per_step=0), 100)
+        load_recipe("pretrain").settings_of(pretraining(pairs_per_step=0), 100)
 
 
-def test_a_fresh_student_is_no_input_and_a_checkpoint_is_one_by_its_commit(namespace):
-    student_input = load_recipe("pretrain").student_input
-    assert student_input(pretraining()) == {}
+def test_what_a_run_reads_is_known_by_its_commit_before_it_starts(namespace):
+    inputs_of, corpus = load_recipe("pretrain").inputs_of, f"{namespace}/sentiment-understanding-corpus"
+    HfApi().create_repo(corpus, repo_type="dataset")
+    pretrain = pretraining(namespace=namespace)
+    assert set(inputs_of(pretrain)) == {corpus}  # a fresh student is none, and there is no benchmark
+    with pytest.raises(ValueError, match=rf"no dataset {namespace}/other"):
+        inputs_of(replace(pretrain, benchmark=f"{namespace}/other"))
+    HfApi().create_repo(f"{namespace}/fsa-benchmark", repo_type="dataset")
+    assert set(inputs_of(pretrain)) == {corpus, f"{namespace}/fsa-benchmark"}
+
     repo_id = f"{namespace}/t5"
     HfApi().create_repo(repo_id)
     first = HfApi().upload_file(repo_id=repo_id, path_in_repo="a.txt", path_or_fileobj=b"1").oid
     HfApi().create_tag(repo_id, tag="v1")
     HfApi().upload_file(repo_id=repo_id, path_in_repo="a.txt", path_or_fileobj=b"2")
-    assert student_input(pretraining(student=f"{repo_id}@v1")) == {repo_id: first}
-    assert student_input(pretraining(student=repo_id))[repo_id] != first
+    for student in (f"{repo_id}@v1", "t5@v1"):  # the repo is of the namespace unless it says another
+        assert inputs_of(replace(pretrain, student=student))[repo_id] == first
+    both = inputs_of(replace(pretrain, student="t5@v1", soft_teacher="t5"))
+    assert both[f"{repo_id}@soft_teacher"] != both[repo_id] == first
     with pytest.raises(ValueError, match=r"has no revision 'v2'"):
-        student_input(pretraining(student=f"{repo_id}@v2"))
+        inputs_of(replace(pretrain, student="t5@v2"))
     with pytest.raises(ValueError, match=rf"no model {namespace}/t6"):
-        student_input(pretraining(student=f"{namespace}/t6"))
+        inputs_of(replace(pretrain, student="t6"))
 
 
-def test_pairs_are_those_of_the_configs_named_and_never_the_rejected(namespace):
-    load_pairs, corpus = load_recipe("pretrain").load_pairs, f"{namespace}/corpus"
-    for config in ("lexicon-restaurant-analysis", "lexicon-restaurant-rewriting", "rejected"):
-        Dataset.from_list([{"pair_id": config, "input": "a", "target": "b"}]).push_to_hub(corpus, config)
-    commit = HfApi().dataset_info(corpus).sha
-    found = [row["pair_id"] for row in load_pairs(corpus, commit, [])]
-    assert found == ["lexicon-restaurant-analysis", "lexicon-restaurant-rewriting"]
-    only = load_pairs(corpus, commit, ["lexicon-restaurant-rewriting"])
-    assert [row["pair_id"] for row in only] == ["lexicon-restaurant-rewriting"]
-    for unknown in ("mixtral-laptop-analysis", "rejected"):
-        with pytest.raises(ValueError, match=rf"has no config {unknown}; found: lexicon-restaurant-analysis, lex"):
-            load_pairs(corpus, commit, [unknown])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "mlm"}, "objective must be one of distillation, span-corruption, rating, instructions, found"),
+        ({"objective": "instructions"}, "go together"),
+        ({"instructions": "me/x"}, "go together"),
+        ({"objective": "rating", "soft_teacher": "t5"}, "needs the objective `distillation`"),
+        ({"keep_share": 0.0}, "`keep_share` must be above 0 and at most 1, found 0.0"),
+        ({"keep_share": 0.5, "keep_how": "easy"}, "keep_how must be one of soft, hard, random, found 'easy'"),
+        ({"keep_share": 0.5, "objective": "span-corruption"}, "which span corruption does not have"),
+        ({"reviews_limit": -1}, "reviews_limit must be at least 0"),
+        ({"scheme": "R1"}, "expected one multiplier per star"),
+    ],
+)
+def test_pretraining_that_makes_no_sense_does_not_begin(changes, message):
+    chosen = load_recipe("pretrain").chosen
+    assert chosen([pretraining()]) == [pretraining()]
+    with pytest.raises(ValueError, match=message):
+        chosen([pretraining(), pretraining(name="b", **changes)])
 
 
-def test_configs_that_share_pairs_are_not_learned_twice(namespace):
-    load_pairs, corpus = load_recipe("pretrain").load_pairs, f"{namespace}/corpus"
-    rows = Dataset.from_list([{"pair_id": "1", "input": "a", "target": "b"}])
-    push_dataset({"t-laptop-analysis": {"train": rows}}, corpus, "# c\n", unions={"both": ["t-laptop-analysis"]})
-    assert len(load_pairs(corpus, "main", [])) == len(load_pairs(corpus, "main", ["both"])) == 1
-    with pytest.raises(ValueError, match=r"the configs both, t-laptop-analysis of .* overlap"):
-        load_pairs(corpus, "main", ["both", "t-laptop-analysis"])
+@pytest.fixture
+def encoded(tmp_path):
+    """A hundred reviews of two pairs each, with 1 to 5 stars in turns, and the stars of each pair."""
+    pairs = [{"review_id": f"r{n // 2}", "input": "food", "target": "us"} for n in range(200)]
+    stars = np.array([n // 2 % 5 + 1 for n in range(200)])
+    return encode_corpus(pairs, tiny_tokenizer(), tmp_path / "encoded"), stars
+
+
+def drawn(encoded, **changes) -> tuple[set[int], set[int]]:
+    """Reviews to train on, and those held out."""
+    pairs, stars = encoded
+    training, validation = load_recipe("pretrain").split(pairs, stars, pretraining(validation_pairs=20, **changes))
+    assert len(training) == 2 * len(set(training.reviews.tolist()))
+    return set(training.reviews.tolist()), set(validation.reviews.tolist())
+
+
+def test_fewer_reviews_are_among_more_of_the_same_draw_and_the_same_are_held_out(encoded):
+    all_reviews, held = drawn(encoded)
+    assert (len(all_reviews), len(held), all_reviews & held) == (90, 10, set())
+    ten, held_beside_ten = drawn(encoded, reviews_limit=10)
+    fifty, held_beside_fifty = drawn(encoded, reviews_limit=50)
+    assert (len(ten), len(fifty)) == (10, 50)
+    assert ten < fifty < all_reviews
+    assert held == held_beside_ten == held_beside_fifty
+    assert drawn(encoded, reviews_limit=10, draw=1)[0] != ten
+    assert drawn(encoded, reviews_limit=10, draw=1)[1] == held
+    with pytest.raises(ValueError, match="reviews_limit is 91, but beside those held out there are 90 reviews"):
+        drawn(encoded, reviews_limit=91)
+
+
+def test_a_scheme_draws_by_stars(encoded):
+    pairs, stars = encoded
+    of = dict(zip(pairs.reviews.tolist(), stars.tolist(), strict=True))
+    three, _ = drawn(encoded, scheme="R00100", reviews_limit=12)
+    assert {of[review] for review in three} == {3}
+    with pytest.raises(ValueError, match="that the scheme R00100 may draw"):
+        drawn(encoded, scheme="R00100", reviews_limit=30)
+    assert load_recipe("pretrain").star_weights(pretraining(scheme="R11111"))[1:].tolist() == [1, 0.5, 0.25, 0.5, 1]
+    assert load_recipe("pretrain").star_weights(pretraining()).tolist() == [1] * 6
 
 
 def test_a_fresh_student_reads_and_writes_the_corpus():
     pairs = [{"input": "Loved it.\nTruly.", "target": 'Opinion Target 1: "it"\nSentiment: positive'}]
     arguments = pretraining(vocab_size=120, d_model=16, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.25)
-    model, tokenizer = load_recipe("pretrain").make_student(arguments, pairs)
+    model, tokenizer = load_recipe("pretrain").make_student(arguments, pairs, {})
     assert (model.config.d_model, model.config.num_layers, model.config.dropout_rate) == (16, 1, 0.25)
     assert tokenizer.unk_token_id not in tokenizer(pairs[0]["target"].replace("\n", "[NL]")).input_ids
 

@@ -1,0 +1,120 @@
+"""The pairs that a student learns from, read row by row and as often as asked for: a corpus never lies in memory."""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from datasets import Dataset, IterableDataset, get_dataset_config_names, load_dataset
+
+from .contamination import BenchmarkSentences
+from .rejoin import load_texts, rejoined
+
+
+class Rows(Iterable[Mapping]):
+    """What `make` gives, anew for everyone who reads.
+
+    >>> rows = Rows(lambda: ({"n": n} for n in range(2)))
+    >>> list(rows) == list(rows) == [{"n": 0}, {"n": 1}]
+    True
+    """
+
+    def __init__(self, make: Callable[[], Iterable[Mapping]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self._make())
+
+
+def corpus_rows(
+    corpus: str,
+    revision: str,
+    configs: Sequence[str] = (),
+    *,
+    reviews: str = "",
+    teachers: Sequence[str] = (),
+    streaming: bool = False,
+) -> Rows:
+    """
+    The pairs of a sentiment understanding corpus; what was rejected is never read.
+
+    Args:
+        corpus: a dataset on the Hub, read at `revision`.
+        configs: names of its configs; none: `both`, or all the parts of a corpus that has no variants.
+        reviews: for a corpus of ids, where the texts of its reviews are: see `load_texts`.
+        teachers: whose texts; none: everyone's.
+        streaming: from the Hub row by row, so that the disk need not hold it; each reading downloads it.
+
+    Raises:
+        ValueError: an unknown config or teacher, or texts that are missing.
+    """
+    found = [name for name in get_dataset_config_names(corpus, revision=revision) if name != "rejected"]
+    unknown = sorted(set(configs) - set(found))
+    if unknown:
+        raise ValueError(f"{corpus} has no config {', '.join(unknown)}; found: {', '.join(found)}.")
+    names = list(configs) or (["both"] if "both" in found else found)
+    parts = [load_dataset(corpus, name, revision=revision, split="train", streaming=streaming) for name in names]
+    texts = load_texts(reviews) if reviews else None
+    return Rows(lambda: _of_teachers(_joined(parts, corpus, texts), teachers, corpus))
+
+
+def _joined(
+    parts: Sequence[Dataset | IterableDataset], corpus: str, texts: Mapping[str, str] | None
+) -> Iterator[Mapping]:
+    """The rows of several configs, whole."""
+    for part in parts:
+        for row in part if texts is None else rejoined(part, texts):
+            if row["input"] is None:
+                raise ValueError(
+                    f"{corpus} holds the ids of its reviews and not their texts. Give the reviews with `reviews`: the "
+                    "repo of replies it was built from, or a .jsonl or .parquet file with review_id and text."
+                )
+            yield row
+
+
+def _of_teachers(rows: Iterable[Mapping], teachers: Sequence[str], corpus: str) -> Iterator[Mapping]:
+    found: Counter[str] = Counter()
+    for row in rows:
+        found[row.get("teacher", "")] += 1
+        if not teachers or row["teacher"] in teachers:
+            yield row
+    if absent := sorted(set(teachers) - found.keys()):
+        raise ValueError(f"{corpus} has nothing by {', '.join(absent)}; its teachers: {', '.join(sorted(found))}.")
+
+
+def instruction_rows(dataset: str, revision: str, *, streaming: bool = False) -> Rows:
+    """The rows of an instruction dataset's split `train`, at `revision`."""
+    rows = load_dataset(dataset, revision=revision, split="train", streaming=streaming)
+    return Rows(lambda: rows)
+
+
+def without_sentences(
+    pairs: Iterable[Mapping], sentences: BenchmarkSentences | None, skipped: Counter[str]
+) -> Iterator[Mapping]:
+    """Pairs that hold no sentence that a benchmark validates or tests on; the others are counted in `skipped`."""
+    for pair in pairs:
+        if sentences and (sentences.find(pair["input"]) or sentences.find(pair["target"])):
+            skipped["benchmark sentence"] += 1
+        else:
+            yield pair
+
+
+class Tally:
+    """What passes by: how many pairs of which teacher (`teachers`), and the stars of each (`stars`, 0: none)."""
+
+    def __init__(self) -> None:
+        self.teachers: Counter[str] = Counter()
+        self._stars = array("b")
+
+    def of(self, pairs: Iterable[Mapping]) -> Iterator[Mapping]:
+        """The same pairs, counted."""
+        for pair in pairs:
+            rating = pair.get("rating")
+            self._stars.append(0 if rating is None or rating != rating else min(5, max(1, int(rating + 0.5))))
+            self.teachers[pair.get("teacher") or ""] += 1
+            yield pair
+
+    @property
+    def stars(self) -> np.ndarray:
+        """(pairs) int8, in the order in which they passed."""
+        return np.array(self._stars, dtype=np.int8)

@@ -1,0 +1,100 @@
+"""What a pretraining run tells of itself afterwards: the facts of its card and of its run.json, made of its log."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hub_tools.students.pretraining import Pretraining, TrainingLog
+
+
+OBJECTIVES = {
+    "distillation": "the teachers' analyses and rewrites of reviews, from the review (cross-entropy on every token)",
+    "span-corruption": "DAPT: T5's span corruption on the reviews alone, no teacher",
+    "rating": "rating prediction: a review's stars, in words, from its text",
+    "instructions": "general distillation: responses to instructions of any kind",
+}
+
+
+def numbers(log: TrainingLog, settings: Pretraining, reviews: int, pairs: int) -> dict[str, Any]:
+    """The run in numbers, as run.json keeps them: what a table of several runs compares, too."""
+    return {
+        "reviews": reviews,
+        "pairs": pairs,
+        "steps": settings.steps,
+        "tokens": log.input_tokens + log.target_tokens,
+        "hours": round(log.seconds / 3600, 3),
+        "padding": round(mean_of(log.padding), 4),
+        "training_loss": log.losses[-1][1] if log.losses else None,
+        "validation_loss": log.validation[-1][1] if log.validation else None,
+        "validation": log.validation,
+        "resumed_at": log.resumed_at,
+    }
+
+
+def measured(
+    log: TrainingLog, settings: Pretraining, objective: str, held_out: int, why_precision: str = ""
+) -> dict[str, str]:
+    """The same in words, for the card: what was learned, how far, at what cost, and what happened on the way."""
+    exact = {"no": "float32", "bf16": "bf16 where autocast takes it, weights in float32"}
+    shares = "" if not log.padding else f"{100 * mean_of(log.padding):.1f} % of the positions computed"
+    return {
+        "objective": OBJECTIVES.get(objective, objective),
+        "optimiser steps": f"{settings.steps:,} of {settings.pairs_per_step} pairs",
+        "tokens read and written": f"{log.input_tokens:,} and {log.target_tokens:,}",
+        "cost": f"{log.seconds / 3600:.2f} hours of training on {log.processes} × the hardware below",
+        "speed": f"{statistics.median(speed for _, speed in log.speed):,.0f} tokens a second" if log.speed else "",
+        "padding": shares + (f", pairs {log.layout}" if log.layout and shares else ""),
+        "precision": exact.get(log.precision, log.precision) + (f" ({why_precision})" if why_precision else ""),
+        "held out for validation": f"{held_out:,} pairs, by review",
+        "went on from checkpoints at step": ", ".join(map(str, log.resumed_at)) or "none: it was never interrupted",
+    }
+
+
+def lost(cost: Mapping[str, int]) -> str:
+    """What the limits and the tokenizer lost of the texts, in a sentence; "" where nothing is known."""
+    words = {
+        "truncated_inputs": "inputs cut",
+        "cut_input_tokens": "tokens cut from them",
+        "truncated_targets": "targets cut",
+        "cut_target_tokens": "tokens cut from them",
+        "unknown_tokens": "unknown tokens",
+        "dropped_characters": "characters that leave no token",
+        "too_short": "reviews too short to mask",
+    }
+    found = [f"{cost[name]:,} {said}" for name, said in words.items() if name in cost]
+    whole = f" of {cost['tokens']:,} tokens kept in all" if "tokens" in cost else ""
+    return f"{', '.join(found)};{whole}" if found and whole else ", ".join(found)
+
+
+def curve(log: TrainingLog, most: int = 12) -> list[dict[str, Any]]:
+    """
+    Validation loss over the run, at most about `most` points, first and last among them: `step`, `training` (mean loss
+    since the point before, that of single steps jumps), `validation`; nats per target token.
+    """
+    points, rows, before = thinned(log.validation, most), [], 0
+    for step, loss in points:
+        between = [value for at, value in log.losses if before <= at < step]
+        rows.append(
+            {
+                "step": int(step),
+                "training loss": f"{statistics.mean(between):.4f}" if between else "",
+                "validation loss": f"{loss:.4f}",
+            }
+        )
+        before = step
+    return rows
+
+
+def thinned(points: Sequence[Sequence[float]], most: int) -> list[Sequence[float]]:
+    """Every so-manieth of `points`, and the last one.
+
+    >>> thinned([[1, 5], [2, 4], [3, 3], [4, 2]], 2)
+    [[2, 4], [4, 2]]
+    """
+    every = -(-len(points) // most) or 1
+    return [point for number, point in enumerate(points, 1) if number % every == 0 or number == len(points)]
+
+
+def mean_of(points: Sequence[Sequence[float]]) -> float:
+    """Mean of the values of [step, value] pairs; 0 of none."""
+    return statistics.fmean(value for _, value in points) if points else 0.0

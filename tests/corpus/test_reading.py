@@ -1,0 +1,63 @@
+"""Pairs as a student reads them: of which configs and teachers, whole, as often as asked for."""
+
+import uuid
+from collections import Counter
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from huggingface_hub import HfApi
+
+from hub_tools.corpus.contamination import BenchmarkSentences
+from hub_tools.corpus.reading import Tally, corpus_rows, without_sentences
+from hub_tools.hub.push import push_dataset
+
+
+@pytest.fixture
+def corpus() -> str:
+    return f"ns-{uuid.uuid4().hex[:8]}/corpus"
+
+
+def test_pairs_are_those_of_the_configs_named_and_never_the_rejected(corpus):
+    for config in ("lexicon-restaurant-analysis", "lexicon-restaurant-rewriting", "rejected"):
+        Dataset.from_list([{"pair_id": config, "input": "a", "target": "b"}]).push_to_hub(corpus, config)
+    commit = HfApi().dataset_info(corpus).sha
+    rows = corpus_rows(corpus, commit)
+    found = ["lexicon-restaurant-analysis", "lexicon-restaurant-rewriting"]
+    assert [row["pair_id"] for row in rows] == [row["pair_id"] for row in rows] == found
+    only = corpus_rows(corpus, commit, ["lexicon-restaurant-rewriting"])
+    assert [row["pair_id"] for row in only] == ["lexicon-restaurant-rewriting"]
+    assert [*corpus_rows(corpus, commit, streaming=True)] == [*rows]
+    for unknown in ("mixtral-laptop-analysis", "rejected"):
+        with pytest.raises(ValueError, match=rf"has no config {unknown}; found: lexicon-restaurant-analysis, lex"):
+            corpus_rows(corpus, commit, [unknown])
+
+
+def test_a_corpus_with_variants_is_read_as_both_prompts(corpus):
+    rows = Dataset.from_list([{"pair_id": "1", "input": "a", "target": "b"}])
+    push_dataset({"t-laptop-analysis": {"train": rows}}, corpus, "# c\n", unions={"both": ["t-laptop-analysis"]})
+    assert len([*corpus_rows(corpus, "main")]) == len([*corpus_rows(corpus, "main", ["both"])]) == 1
+
+
+def test_teachers_can_be_chosen(corpus):
+    rows = [{"pair_id": f"{n}", "input": "a", "target": "b", "teacher": "xyz"[n % 3]} for n in range(7)]
+    push_dataset({"both": {"train": Dataset.from_list(rows)}}, corpus, "# c\n")
+    assert [row["pair_id"] for row in corpus_rows(corpus, "main", teachers=["x", "z"])] == ["0", "2", "3", "5", "6"]
+    with pytest.raises(ValueError, match=rf"{corpus} has nothing by v, w; its teachers: x, y, z"):
+        list(corpus_rows(corpus, "main", teachers=["w", "x", "v"]))
+
+
+def test_a_pair_that_holds_a_sentence_of_the_benchmark_is_left_out_and_counted():
+    sentences, skipped = BenchmarkSentences([("7", "The pasta was really not bad.")]), Counter()
+    pairs = [{"input": "a", "target": "He said: the pasta was really not bad!"}, {"input": "b", "target": "c"}]
+    assert list(without_sentences(pairs, sentences, skipped)) == pairs[1:]
+    assert skipped == {"benchmark sentence": 1}
+    assert list(without_sentences(pairs, None, skipped)) == pairs
+
+
+def test_a_tally_counts_what_passes_and_changes_nothing():
+    pairs = [{"teacher": "x", "rating": 4.5}, {"teacher": "y", "rating": None}, {"teacher": "x"}, {"rating": 0.2}]
+    tally = Tally()
+    assert list(tally.of(pairs)) == pairs
+    assert tally.teachers == {"x": 2, "y": 1, "": 1}
+    assert np.array_equal(tally.stars, [5, 0, 0, 1])

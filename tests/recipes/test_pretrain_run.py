@@ -1,0 +1,227 @@
+"""pretrain.py whole, on a dozen reviews: every objective, sweeps, what is pushed, and each run of all our YAMLs."""
+
+import sys
+import uuid
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+from accelerate import Accelerator
+from datasets import Dataset
+from huggingface_hub import HfApi, ModelCard, hf_hub_download
+
+from hub_tools.arguments import read_sweep
+from hub_tools.corpus.pairs import pair_id
+from hub_tools.hub.push import push_dataset, push_model
+from hub_tools.hub.runs import Run, find_finished_run
+from hub_tools.students.models import load_student
+from tests.recipes.recipe_files import ROOT, arguments_type, load_recipe
+from tests.tiny_models import save_tiny_student
+
+
+TEACHERS = ("mixtral-8x7b-instruct-v0.1", "llama-2-7b-chat-hf", "gpt-3.5-turbo")
+REVIEWS = [f"The {dish} was {how}, and we came back {n} times." for n, (dish, how) in enumerate(
+    product(("soup", "lamb", "tea", "pasta"), ("cold", "superb", "dim")))]  # fmt: skip
+VARIANTS = {
+    "analysis": 'Opinion Target 1: "it"\nSentiment: positive',
+    "rewriting": "I liked it, really.",
+    "analysis-without-reasoning": "Sentiment: positive",
+    "analysis-without-labels": "Reasoning 1: It says so.",
+}
+
+
+def pairs(prompt: str, teachers=TEACHERS) -> list[dict]:
+    """A pair about each review by each teacher; stars from 1 to 5 in turns."""
+    return [
+        {
+            "pair_id": pair_id(teacher, prompt, text, target),
+            "review_id": f"r{number}",
+            "domain": "restaurant",
+            "rating": float(number % 5 + 1),
+            "prompt": prompt,
+            "teacher": teacher,
+            "input": text,
+            "target": target,
+            "source": "s",
+            "licence": "mit",
+        }
+        for number, text in enumerate(REVIEWS)
+        for teacher in teachers
+        for target in [f"{VARIANTS[prompt]} {number}"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def namespace(tmp_path_factory) -> str:
+    """A corpus with all variants, a benchmark, an instruction dataset, and T5s that are named as Google's."""
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    tables = {name: {"train": Dataset.from_list(pairs(name))} for name in VARIANTS}
+    unions = {"both": ["analysis", "rewriting"]}
+    push_dataset(tables, f"{namespace}/sentiment-understanding-corpus", "---\n---\n# c\n", unions=unions)
+    sentence = {"id": "1", "sentence": "A sentence that nobody has in a review so far."}
+    splits = dict.fromkeys(("train", "validation", "test"), Dataset.from_list([sentence]))
+    push_dataset({"tsa-rest14": splits}, f"{namespace}/fsa-benchmark", "---\n---\n# b\n")
+    told = [{"instruction": f"Count to {n}.", "response": "One, two."} for n in range(12)]
+    told.append({"instruction": "Repeat.", "response": sentence["sentence"]})
+    push_dataset({"default": {"train": Dataset.from_list(told)}}, "MBZUAI/LaMini-instruction", "---\n---\n# l\n")
+    texts = [*REVIEWS, *VARIANTS.values()]
+    folder = save_tiny_student(tmp_path_factory.mktemp("tiny") / "t5", texts=texts, newline_token=False)
+    for size in ("small", "base", "large"):
+        push_model(folder, f"google-t5/t5-{size}", card="---\n---\n# t5\n")
+    return namespace
+
+
+@pytest.fixture
+def go(namespace, tmp_path, monkeypatch, capfd):
+    def run(*options: str) -> str:
+        argv = ["pretrain.py", *(["--namespace", namespace] if "--namespace" not in options else []), "--steps", "2"]
+        argv[1:1] = [option for option in options if option.endswith(".yaml")]
+        argv += ["--student", "google-t5/t5-base", "--pairs_per_step", "4", "--pairs_per_forward", "2"]
+        argv += ["--validation_pairs", "4", "--runs", str(tmp_path / "runs")]
+        monkeypatch.setattr(sys, "argv", [*argv, *(option for option in options if not option.endswith(".yaml"))])
+        load_recipe("pretrain").main()
+        return capfd.readouterr().out
+
+    return run
+
+
+def run_of(repo_id: str) -> Run:
+    return Run.from_json(Path(hf_hub_download(repo_id, "run.json")).read_text(encoding="utf-8"))
+
+
+def test_from_corpus_to_student_and_its_card(go, namespace):
+    out = go("--name", "whole", "--validate_every", "1", "--checkpoint_every", "1", "--push_checkpoints", "true")
+    repo_id = f"{namespace}/whole"
+    assert f"pretrain: pushed {repo_id}: validation loss" in out
+    files = HfApi().list_repo_files(repo_id)
+    assert {"model.safetensors", "loss.png", "run.json"} <= {*files}
+    assert {tag.name for tag in HfApi().list_repo_refs(repo_id).tags} == {"step-0"}
+    load_student(repo_id)
+    load_student(repo_id, "step-0")
+
+    run = run_of(repo_id)
+    assert (run.facts["steps"], run.facts["pairs"], run.facts["reviews"]) == (2, 66, 11)
+    assert [step for step, _ in run.facts["validation"]] == [1, 2]
+    assert set(run.inputs) == {
+        f"{namespace}/sentiment-understanding-corpus", f"{namespace}/fsa-benchmark", "google-t5/t5-base",
+    }  # fmt: skip
+    text = ModelCard.load(repo_id).text
+    for fact in (
+        "![Loss in nats", "| step | training loss | validation loss |", "optimiser steps: 2 of 4 pairs", "padding: ",
+        "precision: float32 (", "never interrupted", "hours of training", "6 pairs, by review", "0 inputs cut",
+        "- **gpt-3.5-turbo**, a large language model", run.inputs["google-t5/t5-base"], "git revision", "torch",
+    ):  # fmt: skip
+        assert fact in text
+    assert "vocab_size" not in text  # of fresh students
+
+    assert "was pretrained by this very run; reused." in go(
+        "--name", "whole", "--validate_every", "1", "--checkpoint_every", "1", "--streaming", "true"
+    )
+
+
+@pytest.mark.parametrize("objective", ["span-corruption", "rating", "instructions"])
+def test_baselines_have_cards_of_their_own_and_teachers_only_where_there_are_any(go, namespace, objective):
+    options = ["--instructions", "MBZUAI/LaMini-instruction"] if objective == "instructions" else []
+    go("--name", objective, "--objective", objective, *options)
+    repo_id = f"{namespace}/{objective}"
+    text, run = ModelCard.load(repo_id).text, run_of(repo_id)
+    assert run.facts["steps"] == 2
+    assert "A baseline of distillation" in text
+    assert "It learned from the texts of" not in text
+    # 12 reviews or instructions, less those held out; the one that holds a sentence of the benchmark is left out
+    assert run.facts["pairs"] == 8
+    assert ("distillation" in ModelCard.load(repo_id).data.tags) == (objective == "instructions")
+
+
+def test_span_corruption_leaves_the_rest_of_the_student_as_it_was(go, namespace):
+    go("--name", "dapt-start", "--objective", "span-corruption")
+    model, tokenizer = load_student("google-t5/t5-base")
+    start, its = load_student(f"{namespace}/dapt-start", "step-0")
+    assert "<extra_id_99>" in its.get_vocab()
+    rows = len(tokenizer)
+    assert (start.get_input_embeddings().weight[:rows] == model.get_input_embeddings().weight).all()
+
+
+def test_a_fresh_student_needs_no_checkpoint(go, namespace):
+    options = ["--vocab_size", "150", "--d_model", "16", "--d_ff", "16", "--num_layers", "1", "--num_heads", "2"]
+    go("--name", "fresh", "--student=", *options)
+    assert load_student(f"{namespace}/fresh")[0].config.d_model == 16
+    assert "- vocab_size: `150`" in ModelCard.load(f"{namespace}/fresh").text
+
+
+def test_a_sweep_runs_what_is_missing_and_a_failed_run_hides_no_other(go, namespace, tmp_path):
+    path = tmp_path / "sweep.yaml"
+    members = [
+        {"name": "sweep-4", "reviews_limit": 4, "steps": 1},
+        {"name": "sweep-nobody", "teachers": ["nobody"]},
+        {"name": "sweep-soft", "soft_teacher": "sweep-4", "soft_k": 4},
+    ]
+    path.write_text(yaml.safe_dump({"sweep": members}), encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"1 of the sweep's runs failed:\n  sweep-nobody: .* has nothing by nobody"):
+        go(str(path))
+    assert run_of(f"{namespace}/sweep-4").facts["reviews"] == 4
+    assert f"{namespace}/sweep-4@soft_teacher" in run_of(f"{namespace}/sweep-soft").inputs
+
+    members[1]["teachers"] = ["gpt-3.5-turbo"]
+    path.write_text(yaml.safe_dump({"sweep": members}), encoding="utf-8")
+    out = go(str(path), "--only", "sweep-nobody", "sweep-4")
+    assert [line.split()[1:4:2] for line in out.splitlines() if line.startswith("│")][-2:] == [
+        ["sweep-4", "reused"],
+        ["sweep-nobody", "trained"],
+    ]
+    assert run_of(f"{namespace}/sweep-nobody").facts["pairs"] == 20
+    with pytest.raises(ValueError, match=r"`only` names sweep-5; the runs are sweep-4, sweep-nobody, sweep-soft"):
+        go(str(path), "--only", "sweep-5")
+
+
+def test_a_corpus_that_holds_a_sentence_of_the_benchmark_is_refused_before_anything_is_pushed(go):
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    rows = Dataset.from_list(pairs("analysis"))
+    push_dataset({"analysis": {"train": rows}}, f"{namespace}/sentiment-understanding-corpus", "---\n---\n# c\n")
+    row = Dataset.from_list([{"id": "7", "sentence": REVIEWS[3]}])
+    push_dataset(
+        {"tsa-rest14": {"train": row, "validation": row, "test": row}}, f"{namespace}/fsa-benchmark", "---\n---\n# b\n"
+    )
+    with pytest.raises(ValueError, match=r"3 pairs contain a sentence that the benchmark validates or tests on"):
+        go("--namespace", namespace, "--name", "x")
+    assert not HfApi().repo_exists(f"{namespace}/x")
+
+
+# --- Every YAML of pretraining takes its first step ------------------------------------------------------------------
+
+YAMLS = sorted(
+    path for name in ("paper", "real") for path in (ROOT / "recipes" / "configs" / name).rglob("pretrain*.yaml")
+)
+MEMBERS = [(path, member.name) for path in YAMLS for member in read_sweep(arguments_type("pretrain"), [str(path)])]
+
+
+@pytest.fixture(scope="module")
+def sets(namespace, tmp_path_factory) -> tuple[str, Path]:
+    return namespace, tmp_path_factory.mktemp("sets")
+
+
+@pytest.mark.parametrize(("path", "name"), MEMBERS, ids=[f"{path.parent.name}-{name}" for path, name in MEMBERS])
+def test_each_run_of_each_yaml_builds_its_model_its_data_and_its_optimiser_and_takes_a_step(path, name, sets):
+    """As it stands there, but for the numbers of steps, pairs and reviews, the Hub, and a smaller fresh student."""
+    namespace, runs = sets
+    (given,) = [run for run in read_sweep(arguments_type("pretrain"), [str(path)]) if run.name == name]
+    few = {"steps": 1, "pairs_per_step": 3, "pairs_per_forward": 2, "validation_pairs": 2}
+    few |= {"reviews_limit": min(2, given.reviews_limit), "runs": str(runs / "runs"), "hub": "embedded"}
+    if not given.student:
+        few |= {"vocab_size": 150, "d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    recipe = load_recipe("pretrain")
+    arguments = replace(given, namespace=namespace, **few)
+    for needed in {arguments.student, arguments.soft_teacher} - {""}:
+        repo_id, _ = recipe.reference(needed, namespace)
+        if not HfApi().repo_exists(repo_id):  # another YAML's, or an earlier run's of this one
+            own = recipe.reference(needed, "")[0].lstrip("/")
+            made = next(p for p, n in MEMBERS if n == own and p.parent in (path.parent, path.parent.parent))
+            test_each_run_of_each_yaml_builds_its_model_its_data_and_its_optimiser_and_takes_a_step(made, own, sets)
+    recipe.check(arguments)
+    outcome = recipe.pretrain_student(arguments, Accelerator())
+    assert outcome.state in ("trained", "reused")
+    assert outcome.facts["steps"] == 1
+    assert outcome.facts["validation_loss"] > 0
+    assert find_finished_run(f"{namespace}/{name}", "model", run_of(f"{namespace}/{name}").digest)
