@@ -17,6 +17,7 @@ from hub_tools.students.models import NEWLINE, escape_newlines
 
 
 COLUMNS = ("review_id", "input", "target")
+BATCH = 250  # texts of one call of the tokenizer, which takes some 100 bytes a token while it works
 _HALF = re.compile("[\ud800-\udfff]")  # a lone surrogate, as careless JSON writers leave them: no UTF-8 has it
 
 
@@ -60,8 +61,8 @@ class Encoder:
         cost["dropped_characters"] = self._drops.count(inputs) + self._drops.count(targets)
         columns = {
             "review": arrow.array([_number(row[0]) for row in rows], arrow.uint64()),
-            "source": self._tokenise("input", inputs, cost, text=inputs),
-            "target": self._tokenise("target", targets, cost, text_target=targets),
+            "source": self._tokenise("input", "text", inputs, cost),
+            "target": self._tokenise("target", "text_target", targets, cost),
         }
         cost["tokens"] = cost["input_tokens"] + cost["target_tokens"]
         return arrow.RecordBatch.from_pydict(columns, schema=self.schema), dict(sorted(cost.items()))
@@ -72,8 +73,11 @@ class Encoder:
         cost["removed_marks"] += found
         return escape_newlines(text)
 
-    def _tokenise(self, side: str, texts: Sequence[str], cost: Counter[str], **given: Sequence[str]) -> arrow.Array:
-        found = self._tokenizer(**given, return_attention_mask=False, verbose=False)["input_ids"]
+    def _tokenise(self, side: str, argument: str, texts: Sequence[str], cost: Counter[str]) -> arrow.Array:
+        found: list[list[int]] = []
+        for start in range(0, len(texts), BATCH):
+            given = {argument: texts[start : start + BATCH]}
+            found += self._tokenizer(**given, return_attention_mask=False, verbose=False)["input_ids"]
         limit, end = self._limits[side], self._tokenizer.eos_token_id
         kept = [truncate(ids, limit, end) for ids in found]
         cost[f"{side}_tokens"] = sum(map(len, kept))
