@@ -62,6 +62,8 @@ def written(model: PreTrainedModel, batch: Batch) -> tuple[torch.Tensor, torch.T
     if "source_lengths" in batch:
         hidden, labels = written_one_by_one(model, batch), batch["labels"][0]
     else:
+        if "source_of" in batch:
+            batch = batch | _masks(batch["source_of"], batch["target_of"])
         inputs = batch.get("decoder_input_ids")
         read = model.get_encoder()(
             input_ids=batch["input_ids"], attention_mask=batch.get("encoder_mask", batch["attention_mask"])
@@ -93,10 +95,10 @@ def layout(
     start = model.config.decoder_start_token_id
     if not packs(model, rows, pad):
         return partial(padded, pad=pad)
-    long = sum(len(target) for _, target in rows) >= LONG * len(rows)
-    if long and model.device.type == "cpu" and model.config.model_type == "t5" and not compiled:
+    on_cpu, long = model.device.type == "cpu", sum(len(target) for _, target in rows) >= LONG * len(rows)
+    if long and on_cpu and model.config.model_type == "t5" and not compiled:
         return partial(joined, pad=pad, start=start)
-    return partial(packed, pad=pad, start=start)
+    return partial(packed, pad=pad, start=start, masks=on_cpu)
 
 
 def padded(rows: Sequence[Encoded], pad: int) -> Batch:
@@ -123,27 +125,27 @@ def joined(rows: Sequence[Encoded], pad: int, start: int) -> Batch:
     }
 
 
-def packed(rows: Sequence[Encoded], pad: int, start: int) -> Batch:
+def packed(rows: Sequence[Encoded], pad: int, start: int, masks: bool = True) -> Batch:
     """
     The same texts in fewer, longer rows: `input_ids, decoder_input_ids, labels` (rows × tokens), and the masks
     `encoder_mask, decoder_attention_mask`, and `attention_mask` from decoder to encoder (rows × 1 × queries × keys).
+
+    Without `masks` there are `source_of, target_of` (rows × tokens) instead, which text of its row a token is of, -1
+    for padding: a thousandth of the bytes to bring to a GPU, where `written` makes the masks.
     """
     lines = [[rows[index] for index in line] for line in _lines([(len(row[0]), len(row[1])) for row in rows])]
     sources = [[token for source, _ in line for token in source] for line in lines]
     labels = [[token for _, target in line for token in target] for line in lines]
     shifted = [[token for _, target in line for token in (start, *target[:-1])] for line in lines]
-    # Which text of its row a token is of; padding is of none, and looks at padding only
     source_of, target_of = (
         _tensor([[n for n, row in enumerate(line) for _ in row[side]] for line in lines], -1) for side in (0, 1)
     )
-    return {
+    tokens = {
         "input_ids": _tensor(sources, pad),
-        "encoder_mask": _alike(source_of, source_of),
-        "attention_mask": _alike(target_of, source_of),
         "decoder_input_ids": _tensor(shifted, pad),
-        "decoder_attention_mask": _alike(target_of, target_of).tril(),
         "labels": _tensor(labels, -100),
     }
+    return tokens | (_masks(source_of, target_of) if masks else {"source_of": source_of, "target_of": target_of})
 
 
 @torch.no_grad()
@@ -225,7 +227,16 @@ def _exchange(sizes: np.ndarray, row_of: np.ndarray, totals: np.ndarray) -> bool
 def _tensor(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     """Rows of whole numbers, filled up with `value` to the longest, and to a multiple of 8, as GPUs like them."""
     width = -(-max(map(len, rows)) // 8) * 8
-    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+    return torch.from_numpy(np.array([[*row, *[value] * (width - len(row))] for row in rows]))
+
+
+def _masks(source_of: torch.Tensor, target_of: torch.Tensor) -> Batch:
+    """Texts see themselves, decoders nothing ahead; padding is of one text that nobody is asked about."""
+    return {
+        "encoder_mask": _alike(source_of, source_of),
+        "attention_mask": _alike(target_of, source_of),
+        "decoder_attention_mask": _alike(target_of, target_of).tril(),
+    }
 
 
 def _alike(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:

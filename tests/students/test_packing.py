@@ -98,6 +98,13 @@ def test_rows_of_any_width_have_the_same_loss_and_gradients(monkeypatch, width):
     assert_same(student("t5"), packed(rows_of(16), PAD, START), rows_of(16))
 
 
+def test_masks_made_beside_the_model_are_the_same():
+    rows = rows_of(16)
+    batch = packed(rows, PAD, START, masks=False)
+    assert not any("mask" in name for name in batch)
+    assert_same(student("t5"), batch, rows)
+
+
 def test_without_gradients_the_loss_is_the_same():
     model, rows = student("flan"), rows_of(9)
     with torch.no_grad():
@@ -209,3 +216,17 @@ def test_the_layout_is_the_quickest_that_serves(shape, rows, compiled, quickest)
     lay = layout(student(shape), rows, PAD, compiled=compiled)
     assert lay.func is quickest
     assert set(lay(rows)) == set(quickest(rows, PAD, START))
+
+
+def test_compiled_the_loss_and_gradients_of_changing_batches_are_the_same():
+    """Without the C++ of torch's default backend, which takes a minute: what may differ is the graphs."""
+    torch.compiler.reset()
+    model = student("t5")
+    loss = torch.compile(SummedLoss(model), backend="eager")
+    for n in (6, 9, 12):
+        rows = rows_of(n, n)
+        wanted_loss, wanted = gradients(model, own_loss(model, rows))
+        found_loss, found = gradients(model, loss(packed(rows, PAD, START)))
+        assert found_loss == pytest.approx(wanted_loss, rel=1e-5)
+        for name, gradient in wanted.items():
+            assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-4), name
