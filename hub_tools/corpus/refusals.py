@@ -6,7 +6,6 @@ for pair in checked(pairs, benchmark_sentences("me/fsa-benchmark")): ...
 
 import hashlib
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -64,19 +63,6 @@ def refuse_contaminated(pairs: Iterable[Mapping], sentences: BenchmarkSentences)
     contaminated.refuse()
 
 
-def clean(pairs: Iterable[Mapping], sentences: BenchmarkSentences, skipped: Counter[str]) -> Iterator[Mapping]:
-    """
-    The pairs without a benchmark sentence, for data that `build_corpus` has not seen: instructions, say.
-
-    `skipped["contaminated: exact"]` and so on count what was left out, by how it contains one.
-    """
-    for pair in pairs:
-        if found := _findings(pair, sentences):
-            skipped[f"contaminated: {found[0].how}"] += 1
-        else:
-            yield pair
-
-
 def benchmark_sentences(benchmark: str, revision: str | None = None) -> BenchmarkSentences:
     """What a benchmark on the Hub validates and tests on, every config of it, the added hard sentences included."""
     found: list[tuple[str, str]] = []
@@ -99,7 +85,9 @@ class _Contaminated:
         self._first: list[str] = []
 
     def look(self, pair: Mapping) -> None:
-        if self._sentences is not None and (found := _findings(pair, self._sentences)):
+        if self._sentences is None:
+            return
+        if found := self._sentences.find(pair["input"]) or self._sentences.find(pair["target"]):
             self._count += 1
             if self._count <= NAMED:
                 self._first.append(f"{pair['pair_id']} ({found[0].ids[0]}, {found[0].how})")
@@ -110,12 +98,8 @@ class _Contaminated:
                 f"{self._count} pairs contain a sentence that the benchmark validates or tests on: "
                 f"{', '.join(self._first)}{', …' if self._count > NAMED else ''}. Scores of a student that trained on "
                 "them would mean nothing. Build the corpus with recipes/build_corpus.py, which keeps them out, with "
-                "this benchmark; leave them out of other data with hub_tools.corpus.refusals.clean."
+                "this benchmark; of a corpus made otherwise, take these pairs out."
             )
-
-
-def _findings(pair: Mapping, sentences: BenchmarkSentences) -> list[Finding]:
-    return sentences.find(pair["input"]) or sentences.find(pair["target"])
 
 
 def _refuse_row(number: int, pair: Mapping) -> None:

@@ -1,6 +1,5 @@
 """A corpus that must not train anything is refused with the reason, and a good one goes through untouched."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from hub_tools.corpus import refusals
 from hub_tools.corpus.contamination import BenchmarkSentences
-from hub_tools.corpus.refusals import benchmark_sentences, check_pairs, checked, clean, refuse_contaminated
+from hub_tools.corpus.refusals import benchmark_sentences, check_pairs, checked, refuse_contaminated
 
 
 SENTENCE = "The wine list, too, is huge!"
@@ -100,14 +99,6 @@ def test_of_many_contaminated_pairs_the_first_are_named():
 
 def test_without_sentences_nobody_looks_for_them():
     assert check_pairs(CONTAMINATED) == 3
-
-
-def test_other_data_can_be_cleaned_and_then_passes():
-    skipped: Counter[str] = Counter()
-    kept = list(clean([pair(0), *CONTAMINATED, pair(4)], SENTENCES, skipped))
-    assert [row["pair_id"] for row in kept] == ["p0", "p4"]
-    assert skipped == {"contaminated: exact": 1, "contaminated: normalised": 1, "contaminated: n-gram": 1}
-    assert check_pairs(kept, SENTENCES) == 2
 
 
 def test_the_sentences_are_those_of_every_evaluated_split_and_no_other(monkeypatch):
