@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from datasets import get_dataset_config_names, load_dataset
 
-from .contamination import BenchmarkSentences, Finding
+from .contamination import BenchmarkSentences
 from .leaks import EVALUATED
 
 
