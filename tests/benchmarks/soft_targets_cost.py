@@ -68,9 +68,8 @@ def main() -> None:
         seconds = time.process_time() - start
         per_pair = targets.facts["bytes_per_token"] * tokens / len(rows)
         print(f"disk: {targets.facts['bytes_per_token']} bytes a target token, {per_pair:,.0f} a pair of these")
-        print(
-            f"made by a teacher of T5-{options.teacher}'s shape, the trial of layouts included: {tokens / seconds:,.0f} tokens/s"
-        )
+        print(f"made by a teacher of T5-{options.teacher}'s shape: {tokens / seconds:,.0f} target tokens/s")
+        print("  (with the trial of layouts, which takes four passes over 8 pairs, once)")
         del teacher
         rows, pairs = rows[: options.per_pass], list(SoftPairs(rows, targets))[: options.per_pass]
         tokens, student = sum(len(target) for _, target in rows), a_model(options.student)
