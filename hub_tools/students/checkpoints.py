@@ -77,8 +77,13 @@ def save(
     Writes `folder/step-N`, whole or not at all, and drops all but it and the one before (and `spare`).
 
     Only the main process writes; the others wait, so that none runs ahead of a checkpoint that may fail.
+
+    Raises:
+        RuntimeError: moments would be missing in it.
     """
     tensors, numbers = {}, {}
+    if strangers := len(set(optimizer.state) - set(model.parameters())):
+        raise RuntimeError(f"the optimiser has moments of {strangers} tensors that are none of the model's weights.")
     for name, parameter in model.named_parameters():
         found = {"weight": parameter, **optimizer.state.get(parameter, {})}
         for key, value in found.items():

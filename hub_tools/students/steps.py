@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 from hub_tools.students.packing import Batch, SummedLoss, layout, padded
@@ -175,6 +176,9 @@ class Steps:
             batch = self.put(self.lay([rows[index][:2] for index in (mine or indices[:1])]))
             with self.accelerator.autocast():
                 total += judge(batch) * (1.0 if mine else 0.0)
+        for module in judge.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # else the outermost keeps what it gathered, under the names of its own weights
         return float(self.accelerator.reduce(total, reduction="sum")) / int(lengths[:, 1].sum())
 
     @contextmanager

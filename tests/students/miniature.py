@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType, PartialState
 from safetensors.torch import save_file
 
 from hub_tools.arguments import parse_arguments
@@ -176,6 +176,10 @@ def main() -> None:
 
     pretraining.plan_step = watched_plan
     die_writing(arguments.die_writing)
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        # accelerate does FSDP for accelerators only: it takes these two CPU processes for GPUs, and FSDP2 itself
+        # knows better.
+        PartialState().distributed_type = DistributedType.MULTI_GPU
     accelerator = Accelerator()
     weights, log = run(
         folder / "checkpoints", dropout_rate=arguments.dropout_rate, collate=watched_collate, remote=remote
