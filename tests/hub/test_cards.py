@@ -95,6 +95,34 @@ def test_a_full_model_card_says_every_fact(full):
         assert fact in text
 
 
+@pytest.mark.parametrize(
+    ("objective", "said", "tag"),
+    [
+        ("distillation", "learned to write what a teacher says about reviews", True),
+        ("span-corruption", "restored what was masked in them", False),
+        ("rating", "how many stars a review gives", False),
+        ("instructions", "answer instructions of any kind", True),
+    ],
+)
+def test_a_pretrained_student_says_what_it_learned_from_and_what_its_run_measured(objective, said, tag, run):
+    facts = ModelFacts(
+        "me/x",
+        "X",
+        objective=objective,
+        measured={"cost": "0.50 hours", "speed": ""},
+        curve=[{"step": 2, "training loss": "3.5000", "validation loss": "3.6000"}],
+        picture="loss.png",
+        hyperparameters={"lr": 0.003},
+        run=run,
+    )
+    text = model_card(facts)
+    assert said in " ".join(text.split())
+    assert ("distillation" in ModelCard(text).data.tags) == tag
+    for fact in ("- cost: 0.50 hours\n", "| 2 | 3.5000 | 3.6000 |", "](loss.png)", "### Settings\n\n- lr: `0.003`"):
+        assert fact in text
+    assert "speed" not in text
+
+
 def test_results_are_means_over_seeds_by_both_rules(full):
     text = model_card(full)
     assert "| **this model** | tsa-rest14 | test_hard | all | 1,140 | 55.00 ± 7.07 | 45.00 ± 7.07 | 2 |" in text
