@@ -29,7 +29,7 @@ from hub_tools.students.encoding import Encoder, in_chunks, tokenizer_digest
 FORMAT = 1
 HEADER = "encoding.json"
 CHUNK = 2_000  # pairs that are tokenised at once: some 5 MB of text, and all that a killed process loses
-READS = 1_000  # pairs between two looks at the memory that the map takes
+READS = 200  # pairs after which the map's pages are given up: at most some 45 MB
 
 Encoded = tuple[list[int], list[int]]  # a pair's input tokens and target tokens
 
@@ -81,9 +81,7 @@ class EncodedPairs(Sequence[Encoded]):
             position = int(self._order[position])
         self._reads += 1
         if self._reads % READS == 0:
-            # A page once read counts as ours until the system wants it back: in an epoch the process would seem to
-            # grow by the whole file. Given up, the pages stay in the system's cache.
-            self._mapped.madvise(mmap.MADV_DONTNEED)
+            self._give_up_pages()
         number, row = divmod(position, self._header["chunk"])
         return self._chunks[number].pair(row)
 
@@ -112,7 +110,13 @@ class EncodedPairs(Sequence[Encoded]):
 
     def _column(self, of: "Callable[[_Chunk], np.ndarray]", shape: tuple[int, ...], kind: type) -> np.ndarray:
         column = np.concatenate([np.zeros(shape, kind), *map(of, self._chunks)])
+        self._give_up_pages()
         return column if self._order is None else column[self._order]
+
+    def _give_up_pages(self) -> None:
+        # A page once read counts as ours until the system wants it back: in an epoch the process would seem to grow by
+        # the whole file. Given up, the pages stay in the system's cache, and reading them again takes microseconds.
+        self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def encode_corpus(
