@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file, extract_commit_hash
 
 from opinions import IMPLICIT, TASKS, locate, parse
 from splitting import split_sentences, squeeze
@@ -69,7 +70,10 @@ def load_student(repo_or_folder: str, revision: str | None = None) -> Student:
     """
     where = f"{repo_or_folder}@{revision}" if revision else repo_or_folder
     try:
-        config = AutoConfig.from_pretrained(repo_or_folder, revision=revision)
+        # One commit for all files. Asked for a commit, transformers does not have a repo without safetensors converted
+        # either, for which it would send the token to a Space.
+        revision = extract_commit_hash(cached_file(repo_or_folder, "config.json", revision=revision), None) or revision
+        config = AutoConfig.from_pretrained(repo_or_folder, revision=revision, trust_remote_code=False)
         task = getattr(config, "fsa_task", None)
         if task not in TASKS:
             raise StudentError(
@@ -82,8 +86,10 @@ def load_student(repo_or_folder: str, revision: str | None = None) -> Student:
                 f"config.json of {where} says `fsa_instruction` = {instruction!r:.80}; allowed: a text that holds"
                 f" {SENTENCE}, or null"
             )
-        model = AutoModelForSeq2SeqLM.from_pretrained(repo_or_folder, revision=revision, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(repo_or_folder, revision=revision)
+        model = AutoModelForSeq2SeqLM.from_pretrained(
+            repo_or_folder, revision=revision, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(repo_or_folder, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise StudentError(
