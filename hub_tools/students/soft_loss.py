@@ -22,7 +22,8 @@ from hub_tools.students.soft_store import SoftTargets
 from hub_tools.students.step_plan import lengths_of
 
 
-CHUNK = 512  # positions whose logits exist at once: 66 MB with T5's vocabulary, and four or five such matrices
+CHUNK = 512  # positions whose logits exist at once: 66 MB with T5's vocabulary, twice that at a temperature
+SMALL = 1e-30  # instead of a sum that underflowed: its logarithm is finite, and so is what is divided by it
 
 SoftPair = tuple[list[int], list[int], np.ndarray, np.ndarray]  # source, target, ids, probabilities
 
@@ -123,27 +124,35 @@ def _losses(
     share: float,
     temperature: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The summed loss of some positions, and its gradient by their logits (positions × vocabulary)."""
+    """The summed loss of some positions, and its gradient by their logits (positions × vocabulary), in their place."""
     labels = labels[:, None]
-    logs = logits.log_softmax(-1)
-    slope = logs.exp()
-    hard = -logs.gather(-1, labels).sum()
-    if temperature != 1:
-        logs = (logits / temperature).log_softmax(-1)
-    known = logs.gather(-1, ids)
-    outside = logs.scatter(-1, ids, -math.inf)
-    log_rest = outside.logsumexp(-1, keepdim=True)
-    if ids.shape[-1] < logits.shape[-1]:
-        rest = (1 - probabilities.sum(-1, keepdim=True)).clamp(min=0)
-    else:
-        rest, log_rest = torch.zeros_like(log_rest), torch.zeros_like(log_rest)  # nothing is left to be in it
-    divergence = torch.special.xlogy(probabilities, probabilities) - probabilities * known
-    divergence = divergence.sum() + (torch.special.xlogy(rest, rest) - rest * log_rest).sum()
-    soft = outside.sub_(log_rest).exp_().mul_(log_rest.exp() - rest)  # shares of the rest, times what it has too much
-    soft.scatter_(-1, ids, known.exp() - probabilities)
-    slope.scatter_add_(-1, labels, -torch.ones_like(labels, dtype=slope.dtype))
-    slope.mul_(1 - share).add_(soft, alpha=share * temperature)
-    return (1 - share) * hard + share * temperature**2 * divergence, slope
+    logits -= logits.amax(-1, keepdim=True)  # the exponentials then end at 1
+    known, wanted = logits.gather(-1, ids) / temperature, logits.gather(-1, labels)
+    slope = None
+    if temperature != 1:  # the text is learned at 1
+        slope = logits.exp()
+        sums = slope.sum(-1, keepdim=True)
+        hard = (sums.log() - wanted).sum()
+        slope *= (1 - share) / sums
+        logits /= temperature
+    logits.exp_().scatter_(-1, ids, 0.0)
+    outside, known_parts = logits.sum(-1, keepdim=True), known.exp()
+    sums = outside + known_parts.sum(-1, keepdim=True)
+    if slope is None:
+        hard = (sums.log() - wanted).sum()
+    outside.clamp_(min=SMALL)
+    rest = (1 - probabilities.sum(-1, keepdim=True)).clamp(min=0)
+    if ids.shape[-1] == logits.shape[-1]:
+        rest.zero_()  # nothing is left to be in it
+    xlogx = torch.special.xlogy(probabilities, probabilities).sum() + torch.special.xlogy(rest, rest).sum()
+    cross = (probabilities * (known - sums.log())).sum() + (rest * (outside / sums).log()).sum()
+    # Of the student's and the teacher's probabilities in the gradient; at 1 the student's serve both terms
+    ours, theirs = (1.0, share) if slope is None else (share * temperature, share * temperature)
+    logits *= (ours - theirs * rest * sums / outside) / sums
+    logits.scatter_(-1, ids, ours * known_parts / sums - theirs * probabilities)
+    slope = logits if slope is None else slope.add_(logits)
+    slope.scatter_add_(-1, labels, torch.full_like(wanted, share - 1))
+    return (1 - share) * hard + share * temperature**2 * (xlogx - cross), slope
 
 
 class SoftLoss(nn.Module):

@@ -101,10 +101,12 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn():
         torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)
 
 
-def test_probabilities_rounded_to_more_than_one_or_to_nothing_keep_it_finite():
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_probabilities_rounded_to_more_than_one_or_a_student_sure_of_itself_keep_it_finite(temperature):
     hidden, weight, labels, ids, _, _ = drawn(3, 2, 6, 2, 1.0, 1)
+    hidden, weight = hidden.float(), weight.float()
     probabilities = torch.tensor([[0.7, 0.3005], [1.0, 0.0], [0.0, 0.0]])
-    loss = soft_cross_entropy(hidden, weight * 300, labels, ids, probabilities, 0.5, 1.0)
+    loss = soft_cross_entropy(hidden, weight * 3000, labels, ids, probabilities, 0.5, temperature)
     gradients = torch.autograd.grad(loss, (hidden, weight))
     assert all(torch.isfinite(each).all() for each in (loss, *gradients))
 
