@@ -34,7 +34,7 @@ from hub_tools.evaluation.figures import draw_losses
 from hub_tools.hub.cards import ModelFacts, Teacher, model_card
 from hub_tools.hub.checkpoints import HubCheckpoints
 from hub_tools.hub.push import push_model, tag_revision
-from hub_tools.hub.runs import Run, find_finished_run, resolve_input, start_run
+from hub_tools.hub.runs import INCIDENTAL, Run, find_finished_run, resolve_input, start_run
 from hub_tools.reviews.sampling import draw, weigh
 from hub_tools.students.account import OBJECTIVES, curve, lost, measured, numbers
 from hub_tools.students.encoded import EncodedPairs, encode_corpus
@@ -451,7 +451,6 @@ def model_facts(
     repo_id: str, arguments: Pretrain, run: Run, log: TrainingLog, told: Mapping[str, str], tally: Tally, size: int
 ) -> ModelFacts:
     """What the card tells of this run."""
-    names = {"hub", "private", "runs", "only"} | (IF_FRESH if arguments.student else set())
     first = {"training, first step": log.losses[0][1], "training, last step": log.losses[-1][1]}
     held = {} if not log.validation else {
         "validation, first": log.validation[0][1], "validation, last": log.validation[-1][1]
@@ -464,7 +463,7 @@ def model_facts(
         base_model=base_of(arguments),
         datasets=[arguments.instructions or corpus_of(arguments)],
         teachers=[Teacher(name, is_llm=name != "lexicon") for name in sorted(tally.teachers) if name],
-        hyperparameters={key: value for key, value in run.config.items() if key not in names},
+        hyperparameters=said(arguments, run),
         parameters=size,
         pairs=run.facts["pairs"],
         tokens=run.facts["tokens"],
@@ -474,6 +473,15 @@ def model_facts(
         picture="loss.png",
         run=run,
     )
+
+
+def said(arguments: Pretrain, run: Run) -> dict[str, object]:
+    """The settings that the card lists: not what was left empty, nor what such an option alone gives a meaning."""
+    silent = {"namespace", "name", "objective", *INCIDENTAL, *(IF_FRESH if arguments.student else ())}
+    silent |= {name for key, names in ONLY_WITH.items() if not getattr(arguments, key) for name in names}
+    silent |= {"keep_share", "keep_how"} if arguments.keep_share == 1 else set()
+    silent |= {"epochs"} if arguments.steps else set()
+    return {key: value for key, value in run.config.items() if key not in silent and value not in ("", [], 0)}
 
 
 def show(accelerator: Accelerator, outcomes: list[Outcome]) -> None:
@@ -498,7 +506,12 @@ SUMMARIES = {
     "instructions": "A baseline of distillation: a T5 that has learned a teacher's responses to instructions of any "
     "kind. Fine-tune it on a task.",
 }
-IF_FRESH = {"vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "dropout_rate"}  # options of fresh students
+# Options that mean something only with another one
+ONLY_WITH = {
+    "soft_teacher": ("soft_weight", "soft_k", "soft_temperature"),
+    "reviews_limit": ("draw", "scheme", "labelled_scheme"),
+}
+IF_FRESH = ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "dropout_rate")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def measured(
         "padding": shares + (f", pairs {log.layout}" if log.layout and shares else ""),
         "precision": exact.get(log.precision, log.precision) + (f" ({why_precision})" if why_precision else ""),
         "held out for validation": f"{held_out:,} pairs, by review",
-        "went on from checkpoints at step": ", ".join(map(str, log.resumed_at)) or "none: it was never interrupted",
+        "interruptions": f"went on from step {', '.join(map(str, log.resumed_at))}" if log.resumed_at else "none",
     }
 
 

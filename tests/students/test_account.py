@@ -47,10 +47,10 @@ def test_a_run_in_words(log):
     assert told["padding"] == "3.0 % of the positions computed, pairs joined"
     assert told["precision"] == "float32 (the CPU has no bf16 units)"
     assert told["held out for validation"] == "40 pairs, by review"
-    assert told["went on from checkpoints at step"] == "2"
+    assert told["interruptions"] == "went on from step 2"
     empty = measured(TrainingLog(), SETTINGS, "rating", 0)
     assert (empty["padding"], empty["speed"]) == ("", "")
-    assert empty["went on from checkpoints at step"] == "none: it was never interrupted"
+    assert empty["interruptions"] == "none"
 
 
 def test_the_curve_has_the_mean_training_loss_between_validations(log):
