@@ -29,7 +29,7 @@ from hub_tools.students.encoding import Encoder, in_chunks, tokenizer_digest
 FORMAT = 1
 HEADER = "encoding.json"
 CHUNK = 2_000  # pairs that are tokenised at once: some 5 MB of text, and all that a killed process loses
-READS = 200  # pairs after which the map's pages are given up: at most some 45 MB
+READS = 100  # pairs after which the pages of the map are given up: at most some 50 MB
 
 Encoded = tuple[list[int], list[int]]  # a pair's input tokens and target tokens
 
@@ -68,7 +68,9 @@ class EncodedPairs(Sequence[Encoded]):
             chunks = [_Chunk.of(reader.get_batch(number)) for number in range(reader.num_record_batches)]
         except (OSError, ValueError, KeyError) as error:  # ArrowInvalid is a ValueError
             raise ValueError(f"{path} is damaged ({error}): delete {folder} and encode the pairs again.") from error
-        return cls(chunks, mapped, header, None)
+        pairs = cls(chunks, mapped, header, None)
+        pairs._give_up_pages()  # those of the chunks' heads
+        return pairs
 
     def __len__(self) -> int:
         return self._pairs if self._order is None else len(self._order)
@@ -109,8 +111,11 @@ class EncodedPairs(Sequence[Encoded]):
         return self._column(lambda chunk: chunk.review, (0,), np.uint64)
 
     def _column(self, of: "Callable[[_Chunk], np.ndarray]", shape: tuple[int, ...], kind: type) -> np.ndarray:
-        column = np.concatenate([np.zeros(shape, kind), *map(of, self._chunks)])
-        self._give_up_pages()
+        parts = [np.zeros(shape, kind)]
+        for chunk in self._chunks:
+            parts.append(np.array(of(chunk)))
+            self._give_up_pages()
+        column = np.concatenate(parts)
         return column if self._order is None else column[self._order]
 
     def _give_up_pages(self) -> None:

@@ -133,10 +133,10 @@ def draw_curve(found: dict[str, list[tuple[int, dict]]], path: Path) -> None:
         axes.plot(sizes, peaks, label=label, color=colour, marker=marker)
     libraries = found["read"][0][1]["libraries"]
     axes.axhline(libraries, color="0.6", linewidth=0.8, linestyle="--", label="the libraries alone")
-    axes.set(xscale="log", xlabel="pairs of about 280 tokens", ylabel="peak memory (MB)", ylim=(0, None))
+    axes.set(xscale="log", xlabel="pairs of about 290 tokens", ylabel="peak memory (MB)", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
-    axes.legend(frameon=False, loc="upper right")
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else None)
 
 
