@@ -42,7 +42,7 @@ from hub_tools.students.encoding import tokenizer_digest
 from hub_tools.students.hardware import gains_from_bf16
 from hub_tools.students.models import escape_newlines, fresh_student, load_student, save_student, split_revision
 from hub_tools.students.pretraining import Pretraining, TrainingLog, precision, pretrain
-from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_collate
+from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_batch
 from hub_tools.students.soft_targets import same_tokenizer, write_soft_targets
 from hub_tools.students.span_corruption import SpanCorrupted, with_sentinels
 from hub_tools.students.step_plan import held_out
@@ -419,7 +419,7 @@ def with_soft_targets(
         vocabulary=len(tokenizer),
     )
     loss = SoftLoss(model, arguments.soft_weight, targets.temperature)
-    return SoftPairs(training, targets), loss, soft_collate
+    return SoftPairs(training, targets), loss, soft_batch
 
 
 def stop_tracking(accelerator: Accelerator) -> None:

@@ -168,8 +168,8 @@ def pretrain(
         remote: where checkpoints also go, such as `hub_tools.hub.checkpoints.HubCheckpoints`.
         loss: a module that holds `model`, and whose call turns a batch into the loss summed over its target tokens, to
             learn from more than the text (`soft_loss.SoftLoss`). Validation has the plain cross-entropy in any case.
-        collate: makes the batches of `loss`: `collate(rows, pad=…, start=…)` as `packing.packed` does where the model
-            can be packed, else `collate(rows, pad=…)` as `packing.padded`; rows may then hold more than two sides.
+        collate: makes the batches of `loss`: `collate(rows, lay=…)`, where `lay` makes those of plain pairs (see
+            `packing.layout`); rows may then hold more than two sides.
 
     Raises:
         ValueError: there is nothing to train on, or the checkpoint in `folder` is of another run.

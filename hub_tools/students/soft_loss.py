@@ -9,7 +9,6 @@ pieces are known one by one, all others as one rest (hub_tools.students.soft_tar
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hub_tools.students.packing import Batch, Encoded, packed, padded, written
+from hub_tools.students.packing import Batch, Encoded, written
 from hub_tools.students.soft_store import SoftTargets
 from hub_tools.students.step_plan import lengths_of
 
@@ -209,11 +208,6 @@ class SoftPairs(Sequence):
 
     def __getitem__(self, index: int) -> SoftPair:
         return (*self.rows[index], *self.targets[index])
-
-
-def soft_collate(rows: Sequence[SoftPair], pad: int, start: int | None = None) -> Batch:
-    """The batch that `packed` makes of the pairs (without `start`: `padded`), with soft targets."""
-    return soft_batch(rows, partial(padded, pad=pad) if start is None else partial(packed, pad=pad, start=start))
 
 
 def soft_batch(rows: Sequence[SoftPair], lay: Callable[[Sequence[Encoded]], Batch]) -> Batch:

@@ -11,7 +11,7 @@ from them. In a recipe, on every process alike (one of a machine writes, the oth
         teacher, encoded, folder, k=options.soft_k, temperature=options.soft_temperature, vocabulary=len(tokenizer)
     )
     loss = SoftLoss(model, options.soft_weight, targets.temperature)
-    pretrain(model, SoftPairs(encoded, targets), ..., loss=loss, collate=soft_collate)
+    pretrain(model, SoftPairs(encoded, targets), ..., loss=loss, collate=soft_batch)
 
 `targets.facts` is for the card.
 """

@@ -21,7 +21,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
-from hub_tools.students.packing import Batch, SummedLoss, layout, padded
+from hub_tools.students.packing import Batch, SummedLoss, layout
 from hub_tools.students.step_plan import forward_passes, lengths_of
 
 
@@ -71,12 +71,10 @@ class Steps:
     ) -> None:
         self.rows, self.accelerator, self.pairs_per_forward = rows, accelerator, pairs_per_forward
         self.lengths = lengths_of(rows)
-        pad, start = model.config.pad_token_id, model.config.decoder_start_token_id
         tried = [rows[index][:2] for index in range(min(TRIED, len(rows)))]
-        self.lay = layout(model.to(accelerator.device), tried, pad, compiled)
+        self.lay = layout(model.to(accelerator.device), tried, model.config.pad_token_id, compiled)
         self.layout = self.lay.func.__name__
-        known = {"pad": pad} if self.lay.func is padded else {"pad": pad, "start": start}
-        self.collate = partial(collate, **known) if collate else self.lay
+        self.collate = partial(collate, lay=self.lay) if collate else self.lay
         self.loss = loss or SummedLoss(model)
         self.plain = None if loss is None else SummedLoss(model)  # for validation
 

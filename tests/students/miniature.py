@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +28,6 @@ from hub_tools.hub.checkpoints import HubCheckpoints
 from hub_tools.students import checkpoints, pretraining
 from hub_tools.students.finetuning import Finetuning, finetune, predict
 from hub_tools.students.models import fresh_student, load_student
-from hub_tools.students.packing import packed, padded
 from hub_tools.students.pretraining import Pretraining, TrainingLog, encode_pairs, pretrain
 
 
@@ -170,9 +170,9 @@ def main() -> None:
         read.append([])
         return plan(step, *rest)
 
-    def watched_collate(rows: list, **signs: int) -> dict[str, torch.Tensor]:
+    def watched_collate(rows: list, lay: Callable) -> dict[str, torch.Tensor]:
         read[-1].append(rows)
-        return packed(rows, **signs) if "start" in signs else padded(rows, **signs)
+        return lay(rows)
 
     pretraining.plan_step = watched_plan
     die_writing(arguments.die_writing)

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from hub_tools.hub.checkpoints import HubCheckpoints
 from hub_tools.hub.embedded import EmbeddedHub
 from hub_tools.students import pretraining
-from hub_tools.students.packing import SummedLoss, packed, padded
+from hub_tools.students.packing import SummedLoss, padded
 from hub_tools.students.pretraining import encode_pairs, hold_out, plan_step, precision, pretrain, truncate
 from hub_tools.students.steps import OutOfMemory, Steps, stop_on_interrupt
 from hub_tools.students.tracking import track
@@ -212,8 +212,8 @@ def test_rows_may_bring_more_and_a_loss_of_their_own_reads_it(tmp_path, encoded)
             weights = batch.pop("weights")
             return SummedLoss(self.model)(batch) * weights.sum()
 
-    def collate(rows, **signs):
-        return {**packed([row[:2] for row in rows], **signs), "weights": torch.tensor([row[2] for row in rows])}
+    def collate(rows, lay):
+        return {**lay([row[:2] for row in rows]), "weights": torch.tensor([row[2] for row in rows])}
 
     settings = replace(SETTINGS, steps=4, pairs_per_forward=1, pairs_per_step=20, warmup_steps=0)
     before = Steps(model, encoded, Accelerator(), 3).validate(encoded[3:4])
@@ -344,9 +344,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_pass_and_pairs_and_keeps_the_
         def forward(self, batch):
             return super().forward(batch) * (math.nan if batch.pop("poison").any() else 1)
 
-    def collate(rows, **signs):
+    def collate(rows, lay):
         poison = torch.tensor([len(step_now) == 8 and row == poisoned for row in rows])
-        return {**packed(rows, **signs), "poison": poison}
+        return {**lay(rows), "poison": poison}
 
     class Bare(Poisoned):
         def forward(self, batch):

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from hub_tools.students import soft_loss
 from hub_tools.students.packing import SummedLoss, joined, packed, padded
 from hub_tools.students.pretraining import Pretraining, encode_pairs, pretrain
-from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_batch, soft_collate, soft_cross_entropy
+from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_batch, soft_cross_entropy
 from hub_tools.students.soft_targets import write_soft_targets
 from tests.students.miniature import PAIRS, student
 from tests.students.test_packing import PAD, START, rows_of
@@ -131,7 +131,7 @@ def test_packed_batches_have_the_loss_and_the_gradients_of_padded_ones(distilled
     _, pairs = distilled
     model = tiny_model(TOKENIZER)
     loss, chosen = SoftLoss(model, share, 2.0), [pairs[index] for index in (3, 17, 5, 8, 0, 11, 2)]
-    wanted, wanted_gradients = gradients(model, loss, soft_collate(chosen, PAD))
+    wanted, wanted_gradients = gradients(model, loss, soft_batch(chosen, partial(padded, pad=PAD)))
     found, found_gradients = gradients(model, loss, soft_batch(chosen, partial(lay, pad=PAD, start=START)))
     assert found == pytest.approx(wanted, rel=1e-5)
     for name, gradient in wanted_gradients.items():
@@ -142,7 +142,8 @@ def test_with_no_share_it_is_the_plain_loss(distilled):
     rows, pairs = distilled
     model = tiny_model(TOKENIZER)
     plain, plain_gradients = gradients(model, SummedLoss(model), packed(rows, PAD, START))
-    found, found_gradients = gradients(model, SoftLoss(model, 0.0, 2.0), soft_collate(list(pairs), PAD, START))
+    batch = soft_batch(list(pairs), partial(packed, pad=PAD, start=START))
+    found, found_gradients = gradients(model, SoftLoss(model, 0.0, 2.0), batch)
     assert found == pytest.approx(plain, rel=1e-5)
     for name, gradient in plain_gradients.items():
         torch.testing.assert_close(found_gradients[name], gradient, rtol=1e-3, atol=1e-4)
@@ -169,7 +170,7 @@ def test_each_token_meets_its_own_distribution_wherever_it_is_packed(distilled):
 def test_under_autocast_it_is_nearly_the_same(distilled):
     _, pairs = distilled
     model = tiny_model(TOKENIZER)
-    loss, batch = SoftLoss(model, 0.5, 2.0), soft_collate(list(pairs), PAD, START)
+    loss, batch = SoftLoss(model, 0.5, 2.0), soft_batch(list(pairs), partial(packed, pad=PAD, start=START))
     wanted, wanted_gradients = gradients(model, loss, batch)
     with torch.autocast("cpu", torch.bfloat16):
         found, found_gradients = gradients(model, loss, batch)
@@ -202,7 +203,7 @@ def test_in_as_many_steps_a_student_gets_closer_to_its_teacher_than_from_the_tex
     far = {}
     for name, training in (("text", rows), ("teacher", SoftPairs(rows, targets))):
         model = copy.deepcopy(small)
-        soft = {"loss": SoftLoss(model, 0.9, targets.temperature), "collate": soft_collate}
+        soft = {"loss": SoftLoss(model, 0.9, targets.temperature), "collate": soft_batch}
         seam = soft if name == "teacher" else {}
         model, log = pretrain(model, training, rows[:4], settings, Accelerator(), tmp_path / name, **seam)
         far[name] = divergence(model, teacher, rows)
