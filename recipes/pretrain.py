@@ -12,6 +12,7 @@ accelerate launch recipes/pretrain.py recipes/configs/demo/pretrain.yaml
 import hashlib
 import json
 import math
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -144,7 +145,7 @@ def pretrain_student(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
     folder = Path(arguments.runs) / f"pretrain-{run.digest[:12]}"
 
     pairs, tally = pairs_of(arguments, run.inputs, refuse=accelerator.is_main_process), Tally()
-    if accelerator.is_main_process:
+    if accelerator.is_local_main_process:
         make_start(arguments, pairs, run.inputs, folder / "start")
     accelerator.wait_for_everyone()
     model, tokenizer = load_student(str(folder / "start"))  # one tokenizer for all processes, and after a resume
@@ -267,9 +268,10 @@ def pairs_of(arguments: Pretrain, inputs: Mapping[str, str], refuse: bool = True
     built wrongly, and is refused.
     """
     benchmark = benchmark_of(arguments)
-    known = refuse and benchmark in inputs
+    instructed = arguments.objective == "instructions"
+    known = benchmark in inputs and (refuse or instructed)  # what is left out is so for all processes
     sentences = benchmark_sentences(benchmark, inputs[benchmark]) if known else None
-    if arguments.objective == "instructions":
+    if instructed:
         repo_id, streaming = arguments.instructions, arguments.streaming
         rows = instruction_rows(repo_id, inputs[repo_id], streaming=streaming)
         return Rows(lambda: checked(without_sentences(instruction_pairs(rows, source=repo_id), sentences, Counter())))
@@ -290,12 +292,15 @@ def make_start(arguments: Pretrain, pairs: Iterable[Mapping], inputs: Mapping[st
     """The student as it is before pretraining, in `folder`; made once for a run, whole or not at all."""
     if folder.exists():
         return
-    draft = folder.with_suffix(".draft")
+    draft = folder.with_suffix(f".draft-{PartialState().process_index}")
     model, tokenizer = make_student(arguments, pairs, inputs)
     if arguments.objective == "span-corruption":
         model, tokenizer = with_sentinels(model, tokenizer)
     save_student(model, tokenizer, draft)
-    draft.rename(folder)
+    try:
+        draft.rename(folder)
+    except OSError:  # machines that share the folder: another was sooner
+        shutil.rmtree(draft)
 
 
 def make_student(arguments: Pretrain, pairs: Iterable[Mapping], inputs: Mapping[str, str]):
@@ -358,15 +363,16 @@ def hardest(
     if arguments.difficulty_model and arguments.keep_how != "random":
         judge, theirs = load_model(arguments, "difficulty_model", run.inputs)
         same_tokenizer(tokenizer, theirs)
-    indices = kept_by_difficulty(
-        token_ranks(judge.to(PartialState().device).eval(), training),
-        pairs=len(training),
-        rate=arguments.keep_share,
-        how=arguments.keep_how,
-        seed=arguments.seed,
-        file=folder / "difficulty.safetensors",
-        key=run.digest,
-    )
+    with PartialState().local_main_process_first():  # which scores; the others read what it found
+        indices = kept_by_difficulty(
+            token_ranks(judge.to(PartialState().device).eval(), training),
+            pairs=len(training),
+            rate=arguments.keep_share,
+            how=arguments.keep_how,
+            seed=arguments.seed,
+            file=folder / "difficulty.safetensors",
+            key=run.digest,
+        )
     if not len(indices):
         raise ValueError(f"keep_share {arguments.keep_share} leaves none of {len(training)} pairs; raise it.")
     return training.subset(indices)

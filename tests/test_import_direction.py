@@ -53,6 +53,7 @@ HUB_WRITING = {
     "create_repo",
     "create_branch",
     "create_tag",
+    "permanently_delete_lfs_files",
     "create_discussion",
     "create_pull_request",
     "delete_repo",
@@ -68,7 +69,9 @@ HUB_WRITING = {
     "metadata_update",
 }
 # The embedded Hub serves these calls: its handlers bear their names.
-MAY_WRITE = {"hub_tools/hub/push.py"}
+# What writes to a Hub: push.py, and for the revision that a training run's checkpoints have, checkpoints.py. That
+# revision holds no result, and is squashed and deleted, which nothing else ever is.
+MAY_WRITE = {"hub_tools/hub/push.py", "hub_tools/hub/checkpoints.py"}
 SERVER = "hub_tools/hub/embedded/"
 
 

@@ -1,4 +1,4 @@
-"""The only module that writes to a Hub. Each push is one commit: data or weights, card and `run.json` together.
+"""The module that writes to a Hub. Each push is one commit: data or weights, card and `run.json` together.
 
 It works on whatever HF_ENDPOINT names: the embedded Hub, or https://huggingface.co. Repos are private unless asked
 otherwise. In a run of several processes only the main one may call it.

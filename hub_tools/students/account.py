@@ -58,6 +58,7 @@ def lost(cost: Mapping[str, int]) -> str:
         "truncated_targets": "targets cut",
         "cut_target_tokens": "tokens cut from them",
         "unknown_tokens": "unknown tokens",
+        "removed_marks": "special tokens spelled out in texts, made spaces",
         "dropped_characters": "characters that leave no token",
         "too_short": "reviews too short to mask",
     }

@@ -18,19 +18,17 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from hub_tools.students import checkpoints
 from hub_tools.students.checkpoints import Remote
 from hub_tools.students.hardware import gains_from_bf16
-from hub_tools.students.models import escape_newlines
 from hub_tools.students.optimizer import RMSScaledAdamW, learning_rate
-from hub_tools.students.packing import Encoded
 from hub_tools.students.step_plan import hold_out, plan_step
 from hub_tools.students.steps import Collate, StepOutcome, Steps, stop_on_interrupt
 
 
-__all__ = ["Pretraining", "TrainingLog", "encode_pairs", "hold_out", "plan_step", "precision", "pretrain"]
+__all__ = ["Pretraining", "TrainingLog", "hold_out", "plan_step", "precision", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,35 +92,6 @@ class TrainingLog:
         self.speed.append([step, round(speed, 1)])
         self.input_tokens += inputs
         self.target_tokens += targets
-
-
-def encode_pairs(
-    pairs: Sequence[dict], tokenizer: PreTrainedTokenizerBase, max_input: int = 128, max_target: int = 400
-) -> tuple[list[Encoded], dict[str, int]]:
-    """
-    Pair rows → token ids, unpadded, truncated to `max_input` and `max_target` tokens (the end mark included).
-
-    No task prefix: analyses and rewrites of one review share its text as input, as in the paper. Also returns what
-    the limits and the vocabulary cost: `truncated_inputs`, `truncated_targets`, `unknown_tokens`, `tokens`.
-    """
-    inputs = tokenizer([escape_newlines(pair["input"]) for pair in pairs])["input_ids"] if pairs else []
-    targets = tokenizer(text_target=[escape_newlines(pair["target"]) for pair in pairs])["input_ids"] if pairs else []
-    end = tokenizer.eos_token_id
-    losses = {
-        "truncated_inputs": sum(len(ids) > max_input for ids in inputs),
-        "truncated_targets": sum(len(ids) > max_target for ids in targets),
-        "unknown_tokens": sum(ids.count(tokenizer.unk_token_id) for ids in [*inputs, *targets]),
-        "tokens": sum(len(ids) for ids in [*inputs, *targets]),
-    }
-    return [
-        (truncate(source, max_input, end), truncate(target, max_target, end))
-        for source, target in zip(inputs, targets, strict=True)
-    ], losses
-
-
-def truncate(ids: list[int], limit: int, end: int) -> list[int]:
-    """The first `limit` ids, the last of them `end`."""
-    return ids if len(ids) <= limit else [*ids[: limit - 1], end]
 
 
 def precision(bf16: str, device: torch.device) -> str:

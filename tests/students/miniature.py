@@ -26,9 +26,11 @@ from safetensors.torch import save_file
 from hub_tools.arguments import parse_arguments
 from hub_tools.hub.checkpoints import HubCheckpoints
 from hub_tools.students import checkpoints, pretraining
+from hub_tools.students.encoding import Encoder
 from hub_tools.students.finetuning import Finetuning, finetune, predict
 from hub_tools.students.models import fresh_student, load_student
-from hub_tools.students.pretraining import Pretraining, TrainingLog, encode_pairs, pretrain
+from hub_tools.students.packing import Encoded
+from hub_tools.students.pretraining import Pretraining, TrainingLog, pretrain
 
 
 DISHES = ("pasta", "Pad Thai", "soup of the day", "lamb", "cheese cake with a lot of cherries")
@@ -68,12 +70,19 @@ def student(dropout_rate: float = 0.0):
     )
 
 
+def encoded_pairs(tokenizer) -> list[Encoded]:
+    """PAIRS as token ids, whole."""
+    rows = [(pair["review_id"], pair["input"], pair["target"]) for pair in PAIRS]
+    batch, _ = Encoder(tokenizer, 128, 400).encode(rows)
+    return list(zip(batch["source"].to_pylist(), batch["target"].to_pylist(), strict=True))
+
+
 def run(
     folder: Path, settings: Pretraining = SETTINGS, dropout_rate: float = 0.0, **more
 ) -> tuple[dict[str, torch.Tensor], TrainingLog]:
     """Pretrains from the start, or from the newest checkpoint in `folder`; returns the weights and the log."""
     model, tokenizer = student(dropout_rate)
-    encoded, _ = encode_pairs(PAIRS, tokenizer)
+    encoded = encoded_pairs(tokenizer)
     model, log = pretrain(model, encoded, encoded[:3], settings, Accelerator(), folder, **more)
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, log
 

@@ -24,10 +24,10 @@ from hub_tools.hub.checkpoints import HubCheckpoints
 from hub_tools.hub.embedded import EmbeddedHub
 from hub_tools.students import pretraining
 from hub_tools.students.packing import SummedLoss, padded
-from hub_tools.students.pretraining import encode_pairs, hold_out, plan_step, precision, pretrain, truncate
+from hub_tools.students.pretraining import hold_out, plan_step, precision, pretrain
 from hub_tools.students.steps import OutOfMemory, Steps, stop_on_interrupt
 from hub_tools.students.tracking import track
-from tests.students.miniature import PAIRS, SETTINGS, run, student
+from tests.students.miniature import SETTINGS, encoded_pairs, run, student
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoded():
-    return encode_pairs(PAIRS, student()[1])[0]
+    return encoded_pairs(student()[1])
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -62,44 +62,6 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 # --- What is read ----------------------------------------------------------------------------------------------------
-
-
-def test_line_breaks_are_one_sign_on_both_sides():
-    tokenizer = student()[1]
-    pair = {"input": "Loved the lamb!\nIt came late.", "target": "Opinion Target 1: lamb\r\nSentiment: positive\n"}
-    ((source, target),), _ = encode_pairs([pair], tokenizer)
-    newline = tokenizer.convert_tokens_to_ids("[NL]")
-    assert (source.count(newline), target.count(newline)) == (1, 2)
-
-
-def test_what_is_too_long_is_cut_counted_and_still_ends():
-    tokenizer = student()[1]
-    whole, nothing_lost = encode_pairs(PAIRS, tokenizer)
-    assert nothing_lost["truncated_inputs"] == nothing_lost["truncated_targets"] == 0
-    assert nothing_lost["tokens"] == sum(len(source) + len(target) for source, target in whole)
-    limit = min(len(target) for _, target in whole) + 1
-    cut, cost = encode_pairs(PAIRS, tokenizer, max_input=10, max_target=limit)
-    assert cost["truncated_inputs"] == sum(len(source) > 10 for source, _ in whole) > 0
-    assert cost["truncated_targets"] == sum(len(target) > limit for _, target in whole) > 0
-    assert all(source[-1] == target[-1] == tokenizer.eos_token_id for source, target in cut)
-    assert {len(source) for source, _ in cut} == {10}
-
-
-def test_signs_outside_the_vocabulary_are_counted():
-    assert encode_pairs([{"input": "Loved ☃ it", "target": "☃"}], student()[1])[1]["unknown_tokens"] == 2
-    assert encode_pairs([], student()[1]) == (
-        [],
-        {"truncated_inputs": 0, "truncated_targets": 0, "unknown_tokens": 0, "tokens": 0},
-    )
-
-
-@given(ids=st.lists(st.integers(2, 99), max_size=30), limit=st.integers(1, 20))
-def test_truncation_keeps_the_beginning_and_the_end_mark(ids, limit):
-    ids = [*ids, 1]
-    cut = truncate(ids, limit, 1)
-    assert len(cut) == min(limit, len(ids))
-    assert cut[-1] == 1
-    assert cut[:-1] == ids[: len(cut) - 1]
 
 
 @given(reviews=st.lists(st.integers(0, 8), min_size=1, max_size=40), n=st.integers(0, 50), seed=st.integers(0, 1000))
@@ -232,7 +194,7 @@ def test_the_loss_falls_and_the_log_tells_of_it(undisturbed):
     assert [step for step, _ in log.validation] == [4, 8, 12]
     assert log.validation[-1][1] < log.validation[0][1]
     assert log.resumed_at == []
-    encoded = encode_pairs(PAIRS, student()[1])[0]
+    encoded = encoded_pairs(student()[1])
     chosen = [index for step in range(12) for index in plan_step(step, 20, 7, 42)]
     assert log.target_tokens == sum(len(encoded[index][1]) for index in chosen)
     assert log.input_tokens == sum(len(encoded[index][0]) for index in chosen)

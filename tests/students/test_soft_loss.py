@@ -12,10 +12,10 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from hub_tools.students import soft_loss
 from hub_tools.students.packing import SummedLoss, joined, packed, padded
-from hub_tools.students.pretraining import Pretraining, encode_pairs, pretrain
+from hub_tools.students.pretraining import Pretraining, pretrain
 from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_batch, soft_cross_entropy
 from hub_tools.students.soft_targets import write_soft_targets
-from tests.students.miniature import PAIRS, student
+from tests.students.miniature import encoded_pairs, student
 from tests.students.test_packing import PAD, START, rows_of
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
@@ -194,7 +194,7 @@ def divergence(model, teacher, rows):
 def test_in_as_many_steps_a_student_gets_closer_to_its_teacher_than_from_the_text_alone(tmp_path):
     """The teacher is trained on every second pair; the students read the others, and are judged on them."""
     small, tokenizer = student()
-    encoded, _ = encode_pairs(PAIRS, tokenizer)
+    encoded = encoded_pairs(tokenizer)
     teacher = tiny_model(tokenizer, seed=3, d_model=64)
     settings = Pretraining(steps=15, pairs_per_step=10, pairs_per_forward=10, lr=2e-2, validate_every=15)
     teacher, _ = pretrain(teacher, encoded[::2], [], settings, Accelerator(), tmp_path / "pretrained")

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from hub_tools.students.finetuning import Finetuning
-from hub_tools.students.pretraining import TrainingLog, encode_pairs, plan_step
-from tests.students.miniature import LESSONS, PAIRS, SETTINGS, finetune_frozen, run, student
+from hub_tools.students.pretraining import TrainingLog, plan_step
+from tests.students.miniature import LESSONS, PAIRS, SETTINGS, encoded_pairs, finetune_frozen, run, student
 from tests.tiny_models import save_tiny_student
 
 
@@ -116,7 +116,7 @@ def test_one_process_writes_checkpoints_and_offers_them_to_the_hub(how, request)
 
 
 def test_pretraining_reads_every_pair_in_one_of_the_processes(together):
-    encoded, _ = encode_pairs(PAIRS, student()[1])
+    encoded = encoded_pairs(student()[1])
     number = {(tuple(source), tuple(target)): index for index, (source, target) in enumerate(encoded)}
     steps = zip(*(read(together / f"read-{process}.json")["read"] for process in (0, 1)), strict=True)
     for step, (first, second) in enumerate(steps):
