@@ -463,5 +463,5 @@ def test_an_unknown_precision_is_refused():
 
 def test_tracking_without_trackio_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install trackio"):
+    with pytest.raises(ValueError, match="trackio, which is not installed"):
         track(Accelerator(), "pretraining", {})
