@@ -10,6 +10,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlparse
@@ -217,7 +218,8 @@ def join_processes() -> None:
     Without a GPU it otherwise takes each of them for a run of its own: every one would train on everything, and push.
     """
     asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in {"1", "true", "yes"}
-    PartialState(cpu=asked or not torch.accelerator.is_available())
+    # One process downloads, reads a corpus or scores its pairs while the others wait, longer than the usual minutes.
+    PartialState(cpu=asked or not torch.accelerator.is_available(), timeout=timedelta(hours=12))
 
 
 def run_stage(main: Callable[[], None]) -> None:

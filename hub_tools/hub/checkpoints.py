@@ -64,6 +64,7 @@ class HubCheckpoints:
         self.repo_id, self.run, self.private = repo_id, run, private
         self._thread: threading.Thread | None = None
         self._reading: Path | None = None
+        self._over = False  # the student itself is on the Hub
 
     @property
     def reading(self) -> Path | None:
@@ -90,6 +91,8 @@ class HubCheckpoints:
         try:
             self.push(checkpoint)
             logger.info("%s lies on the Hub too (%s, revision %s).", checkpoint.name, self.repo_id, BRANCH)
+            if self._over:
+                self._clear()
         except Exception as error:  # whatever it is, it must not stop the training
             logger.warning("%s was not copied to the Hub; the next one will be tried. (%s)", checkpoint.name, error)
         finally:
@@ -150,13 +153,23 @@ class HubCheckpoints:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
         except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError, json.JSONDecodeError):
             return None, ""
-        return (record if isinstance(record, dict) else None), commit
+        whole = isinstance(record, dict) and isinstance(record.get("step"), int)
+        return (record if whole else None), commit
 
     def finish(self, seconds: float = 60) -> None:
-        """Takes the checkpoints off the Hub after the copy under way, for which it waits so long; never raises."""
+        """
+        Takes the checkpoints off the Hub after the copy under way, for which it waits so long; never raises.
+
+        One that takes longer takes itself off when it has arrived, if the process still lives then. A run that finds
+        its student on the Hub calls this too, for those that did not.
+        """
+        self._over = True
         if not self.wait(seconds):
-            logger.warning("A checkpoint is still on its way to %s; its branch %s stays.", self.repo_id, BRANCH)
+            logger.warning("A checkpoint is still on its way to %s, to be taken off again.", self.repo_id)
             return
+        self._clear()
+
+    def _clear(self) -> None:
         with _logged(f"the branch {BRANCH} of {self.repo_id} stays"), explained(f"clear model {self.repo_id}"):
             try:
                 branches = HfApi().list_repo_refs(self.repo_id).branches

@@ -42,8 +42,9 @@ LIBRARIES = (
 INCIDENTAL = frozenset(
     "hub private data runs push_to_hub output_dir overwrite_output_dir resume num_proc num_workers "
     "dataloader_num_workers logging_steps report_to run_name disable_tqdm log_level show_progress "
-    # of pretraining: where its pairs come from, where its checkpoints and its log go, which of several runs are done
-    "streaming push_checkpoints track only "
+    # of pretraining: where its pairs come from, where its checkpoints and its log go and when, which of several runs
+    # are done, and how many pairs fit the memory at once, on which the gradient does not depend
+    "streaming push_checkpoints track only checkpoint_every validate_every pairs_per_forward "
     # of labelling: what it may cost, who serves the teacher, and in what portions
     "push_every max_cost max_tokens max_hours price_input price_output price_gpu_hour gpus throughput endpoints "
     "api_key_env concurrency requests_per_minute tokens_per_minute timeout attempts poll_seconds chunk workers "

@@ -77,7 +77,8 @@ def written(model: PreTrainedModel, batch: Batch) -> tuple[torch.Tensor, torch.T
         )[0]
         real = batch["labels"] != -100
         hidden, labels = hidden[real], batch["labels"][real]
-    if getattr(model.config, "scale_decoder_outputs", False):
+    umt5 = model.config.model_type == "umt5" and model.config.tie_word_embeddings  # which has no such field
+    if getattr(model.config, "scale_decoder_outputs", umt5):
         hidden = hidden * model.model_dim**-0.5
     return hidden, labels
 

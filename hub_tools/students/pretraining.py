@@ -9,10 +9,11 @@ Pretraining on the sentiment understanding corpus: review in, teacher's text out
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from accelerate import Accelerator
@@ -84,6 +85,11 @@ class TrainingLog:
     layout: str = ""
     precision: str = "no"
     processes: int = 1
+
+    @classmethod
+    def read(cls, recorded: Mapping[str, Any]) -> Self:
+        """What a checkpoint keeps of it; fields that this version does not know are left out."""
+        return cls(**{name: value for name, value in recorded.items() if name in cls.__dataclass_fields__})
 
     def add(self, step: int, outcome: StepOutcome, inputs: int, targets: int, speed: float) -> None:
         """What a step came to."""
@@ -163,7 +169,7 @@ def pretrain(
     log, start = TrainingLog(), 0
     if found:
         checkpoints.load_optimizer(found, model, optimizer)
-        log, start = TrainingLog(**found.log), found.step
+        log, start = TrainingLog.read(found.log), found.step
         log.resumed_at.append(start)
         del found
     log.layout, log.precision = steps.layout, accelerator.mixed_precision

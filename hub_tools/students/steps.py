@@ -191,8 +191,9 @@ class Steps:
                 raise
             raise OutOfMemory(
                 f"memory is short at step {step}, on {self.accelerator.device}. Lower pairs_per_forward (now "
-                f"{self.pairs_per_forward}; pairs_per_step may stay, the gradient is the same), or max_target (the "
-                f"longest target here has {int(self.lengths[:, 1].max())} tokens). ({text.splitlines()[0]})"
+                f"{self.pairs_per_forward}; the run goes on from its newest checkpoint, with the same gradients), or "
+                f"max_target (the longest target here has {int(self.lengths[:, 1].max())} tokens). "
+                f"({text.splitlines()[0]})"
             ) from error
 
 

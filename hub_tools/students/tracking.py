@@ -16,7 +16,7 @@ def track(accelerator: Accelerator, project: str, config: Mapping[str, Any]) -> 
         ValueError: trackio is not installed.
     """
     if importlib.util.find_spec("trackio") is None:
-        raise ValueError("`track` needs the package trackio, which is not installed: pip install -e \".[trackio]\"")
+        raise ValueError('`track` needs the package trackio, which is not installed: pip install -e ".[trackio]"')
     accelerator.log_with = filter_trackers("trackio")
     # No Space and no dataset: nothing leaves the machine.
     accelerator.init_trackers(project, dict(config), {"trackio": {"space_id": None, "dataset_id": None}})

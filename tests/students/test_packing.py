@@ -14,6 +14,8 @@ from transformers import (
     MT5ForConditionalGeneration,
     T5Config,
     T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
 )
 
 from hub_tools.students import attention, packing
@@ -90,6 +92,17 @@ def test_loss_and_gradients_are_those_of_the_model_itself(shape, lay, lengths, s
     rows = [(text(draw, source), text(draw, target)) for source, target in lengths]
     batch = padded(rows, PAD) if lay == "padded" else getattr(packing, lay)(rows, PAD, START)
     assert_same(student(shape), batch, rows)
+
+
+def test_what_the_head_reads_is_scaled_as_the_models_own_kind_does():
+    sizes = {"vocab_size": 64, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    umt5 = UMT5ForConditionalGeneration(UMT5Config(**sizes, decoder_start_token_id=START))
+    for model in (student("t5"), student("v1.1"), student("mt5"), umt5):
+        batch = padded(rows_of(4), PAD)
+        hidden, labels = written(model.eval(), batch)
+        wanted = model(**batch).logits[batch["labels"] != -100]
+        assert torch.allclose(model.get_output_embeddings()(hidden), wanted, atol=1e-5), model.config.model_type
+        assert torch.equal(labels, batch["labels"][batch["labels"] != -100])
 
 
 @pytest.mark.parametrize("width", [1, 50, 256, 10_000])
