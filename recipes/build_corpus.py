@@ -2,7 +2,8 @@
 Turns raw replies into the sentiment understanding corpus: what enters has passed its gates, the rest says why not.
 
 Reads:  <namespace>/<replies> of each teacher, and <namespace>/fsa-benchmark (to keep its sentences out).
-Writes: <namespace>/sentiment-understanding-corpus, a config per teacher, domain and prompt, and per variant.
+Writes: <namespace>/sentiment-understanding-corpus (or the `corpus` named), a config per teacher, domain and
+        prompt, and per variant.
 
 accelerate launch recipes/build_corpus.py recipes/configs/demo/build_corpus.yaml
 """
@@ -44,6 +45,7 @@ class BuildCorpus:
             "help": "names of the replies repos, in the order the corpus shall have; replies-x-*-of-4: all shards"
         }
     )
+    corpus: str = field(default="", metadata={"help": "name of the repo to write; '': sentiment-understanding-corpus"})
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "reviews come with terms of their own: keep this private"})
     publish: str = field(default="text", metadata={"help": "`text`, or `ids`: without the texts of the reviews"})
@@ -55,9 +57,8 @@ def main() -> None:
     if not PartialState().is_main_process:
         return
     chosen(arguments.gates)
-    repo_id, benchmark = (
-        f"{arguments.namespace}/{name}" for name in ("sentiment-understanding-corpus", "fsa-benchmark")
-    )
+    corpus = arguments.corpus or "sentiment-understanding-corpus"
+    repo_id, benchmark = (f"{arguments.namespace}/{name}" for name in (corpus, "fsa-benchmark"))
     sources = {name: [f"{arguments.namespace}/{shard}" for shard in shard_names(name)] for name in arguments.replies}
     inputs = {name: resolve_input(name, "dataset") for name in [*chain.from_iterable(sources.values()), benchmark]}
     run = start_run("build_corpus", asdict(arguments), inputs)

@@ -2,8 +2,9 @@
 Pretrains a student on the sentiment understanding corpus: this is the distillation; and the baselines that paper 1
 compares it with. A YAML may list several runs (`sweep`): what is missing is run, what was stopped goes on.
 
-Reads:  <namespace>/sentiment-understanding-corpus (or an instruction dataset), <namespace>/fsa-benchmark if it is
-        there, to refuse a corpus that holds its sentences, and a seq2seq checkpoint unless the student starts fresh.
+Reads:  <namespace>/sentiment-understanding-corpus (or the `corpus` named, or an instruction dataset),
+        <namespace>/fsa-benchmark if it is there, to refuse a corpus that holds its sentences, and a seq2seq
+        checkpoint unless the student starts fresh.
 Writes: <namespace>/<name>: the student; tag `step-0` is the same model before pretraining, to compare with.
 
 accelerate launch recipes/pretrain.py recipes/configs/demo/pretrain.yaml
@@ -62,6 +63,9 @@ class Pretrain:
     only: list[str] = field(default_factory=list, metadata={"help": "names of the sweep's runs to do; none: all"})
 
     objective: str = field(default="distillation", metadata={"help": f"{', '.join(OBJECTIVES)}"})
+    corpus: str = field(
+        default="", metadata={"help": "name or Hub id of the corpus; '': <namespace>/sentiment-understanding-corpus"}
+    )
     corpus_configs: list[str] = field(
         default_factory=list, metadata={"help": "variants (analysis, …) or teacher-domain-prompt; none: `both`"}
     )
@@ -217,6 +221,11 @@ def check(arguments: Pretrain) -> None:
         if getattr(arguments, name) < 0:
             raise ValueError(f"{name} must be at least 0, found {getattr(arguments, name)}.")
     weigh(arguments.scheme), weigh(arguments.labelled_scheme)
+    if not arguments.reviews_limit and (arguments.draw or arguments.scheme != arguments.labelled_scheme):
+        raise ValueError(
+            "`draw` and `scheme` say which reviews are drawn, and without `reviews_limit` none are: all are learned "
+            "from. Give `reviews_limit`, or leave them out."
+        )
 
 
 def reference(text: str, namespace: str) -> tuple[str, str | None]:
@@ -243,7 +252,7 @@ def inputs_of(arguments: Pretrain) -> dict[str, str]:
 
 
 def corpus_of(arguments: Pretrain) -> str:
-    return f"{arguments.namespace}/sentiment-understanding-corpus"
+    return reference(arguments.corpus or "sentiment-understanding-corpus", arguments.namespace)[0]
 
 
 def benchmark_of(arguments: Pretrain) -> str:

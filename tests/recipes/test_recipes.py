@@ -107,11 +107,13 @@ def push_benchmark(namespace: str) -> None:
     push_dataset({"tsa-rest14": rows}, f"{namespace}/fsa-benchmark", "# benchmark\n")
 
 
-def build(namespace: str, monkeypatch, *options: str) -> dict[str, bytes]:
+def build(
+    namespace: str, monkeypatch, *options: str, corpus: str = "sentiment-understanding-corpus"
+) -> dict[str, bytes]:
     """Runs the recipe; the tables of the corpus as bytes."""
     monkeypatch.setattr(sys, "argv", ["build_corpus.py", "--namespace", namespace, "--replies", *options])
     load_recipe("build_corpus").main()
-    repo_id = f"{namespace}/sentiment-understanding-corpus"
+    repo_id = f"{namespace}/{corpus}"
     names = HfApi().list_repo_files(repo_id, repo_type="dataset")
     assert "pictures/lengths.png" in names
     return {
@@ -132,6 +134,7 @@ def test_the_corpus_is_the_same_bytes_whatever_the_order_and_the_shards_of_the_r
     assert "13 pairs; rejected 1 (length 1)." in capsys.readouterr().out
     assert build(namespace, monkeypatch, "replies-shard-*-of-3") == whole
     assert build(namespace, monkeypatch, "replies-whole", "replies-late") == whole
+    assert build(namespace, monkeypatch, "replies-whole", "--corpus", "corpus-1m", corpus="corpus-1m") == whole
     pairs = corpus_rows(f"{namespace}/sentiment-understanding-corpus", "main")
     assert [pair["review_id"] for pair in pairs] == [f"r{n}" for n in [*range(7), *range(1, 7)]]
     with pytest.raises(ValueError, match=rf"no dataset {namespace}/replies-shard-0-of-4"):
@@ -179,6 +182,9 @@ def test_what_a_run_reads_is_known_by_its_commit_before_it_starts(namespace):
     HfApi().create_repo(corpus, repo_type="dataset")
     pretrain = pretraining(namespace=namespace)
     assert set(inputs_of(pretrain)) == {corpus}  # a fresh student is none, and there is no benchmark
+    for other in ("corpus-1m", f"{namespace}/corpus-1m"):
+        with pytest.raises(ValueError, match=rf"no dataset {namespace}/corpus-1m"):
+            inputs_of(replace(pretrain, corpus=other))
     with pytest.raises(ValueError, match=rf"no dataset {namespace}/other"):
         inputs_of(replace(pretrain, benchmark=f"{namespace}/other"))
     HfApi().create_repo(f"{namespace}/fsa-benchmark", repo_type="dataset")
@@ -211,6 +217,9 @@ def test_what_a_run_reads_is_known_by_its_commit_before_it_starts(namespace):
         ({"keep_share": 0.5, "objective": "span-corruption"}, "which span corruption does not have"),
         ({"reviews_limit": -1}, "reviews_limit must be at least 0"),
         ({"scheme": "R1"}, "expected one multiplier per star"),
+        ({"scheme": "R11111"}, "without `reviews_limit` none are: all are learned from"),
+        ({"labelled_scheme": "R11111"}, "Give `reviews_limit`, or leave them out"),
+        ({"draw": 1}, "Give `reviews_limit`, or leave them out"),
     ],
 )
 def test_pretraining_that_makes_no_sense_does_not_begin(changes, message):
