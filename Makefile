@@ -18,7 +18,8 @@ install: .venv/.installed
 .venv/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0   # before what would choose a larger build
+	@# A torch of your own stays: what comes next asks for 2.9 and newer only. Else this one, before it chooses a larger build
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
@@ -55,10 +56,11 @@ copies: install
 	$(BIN)/python -m hub_tools.hub.copies
 
 # --- The whole way. A stage is a script, a YAML and a target of one name: `make pretrain RECIPE=paper DEVICE=gpu` ---
+# ARGS goes to the script, LAUNCH_ARGS to its launcher: `make pretrain DEVICE=multi_gpu LAUNCH_ARGS="--num_processes 4"`
 STAGES := build_benchmark label_reviews build_corpus pretrain finetune report publish
 ON_HUB := $(BIN)/fsa hub run --root $(BUILD)/hub --
 LAUNCH := $(BIN)/accelerate launch --quiet --num_cpu_threads_per_process $(THREADS) \
-	--config_file recipes/configs/accelerate/$(DEVICE).yaml
+	--config_file recipes/configs/accelerate/$(DEVICE).yaml $(LAUNCH_ARGS)
 OVERRIDES = $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(ARGS)
 STUDENT := $(RECIPE)/t5-sentiment-$(RECIPE)-tsa-rest14
 
