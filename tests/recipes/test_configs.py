@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def the(name: str, recipe: str):
     """The arguments of the set's `<recipe>.yaml`."""
     (arguments,) = arguments_of(ROOT / "recipes" / "configs" / name / f"{recipe}.yaml")
     return arguments
+
+
+def header_of(config: Path) -> str:
+    """The comment that a YAML begins with."""
+    return "\n".join(takewhile(lambda line: line.startswith("#"), config.read_text(encoding="utf-8").splitlines()))
 
 
 def set_of(config: Path) -> str:
@@ -119,13 +125,41 @@ def test_every_student_that_is_fine_tuned_was_pretrained_before(name):
 
 
 @by_set
+def test_a_yaml_of_fine_tuning_names_the_yamls_that_pretrain_its_students(name):
+    """In its header, but for the set's `pretrain.yaml`; so does a YAML of pretraining that reads other students."""
+    paths = [path for path in CONFIGS + SWEEPS if set_of(path) == name]
+    makers = {run.name: path for path in paths if recipe_of(path) == "pretrain" for run in arguments_of(path)}
+    for path in paths:
+        needed: set[str] = set()
+        for run in arguments_of(path):
+            if recipe_of(path) == "finetune":
+                needed |= {*dict(load_recipe("finetune").named(run.models)).values()}
+            elif recipe_of(path) == "pretrain":
+                needed |= {run.student, run.soft_teacher, run.difficulty_model}
+        files = {makers[repo].name for reference in needed if (repo := reference.partition("@")[0]) in makers}
+        assert [file for file in files - {path.name, "pretrain.yaml"} if file not in header_of(path)] == [], path
+
+
+@by_set
+def test_a_label_stands_for_one_model(name):
+    """In all YAMLs of a set: the report tells models apart by their labels."""
+    named, meant = load_recipe("finetune").named, {}
+    for finetune in of(name, "finetune", CONFIGS + SWEEPS):
+        for label, reference in named(finetune.models):
+            assert meant.setdefault(label, reference) == reference
+    for report in of(name, "report", CONFIGS + SWEEPS):
+        labels = [text.partition("=")[0].rpartition(":")[2] for text in (*report.reviews, *report.parameters)]
+        assert {*labels, *report.sampling} <= set(meant)
+
+
+@by_set
 def test_a_comparison_gives_all_sides_the_same_budget(name):
     """One set of hyper-parameters for all models of a config, and of seeds; at least two seeds."""
     main = the(name, "finetune")
     for finetune in of(name, "finetune", CONFIGS + SWEEPS):
         labels = set(dict(load_recipe("finetune").named(finetune.models)))
         assert len(set(finetune.seeds)) == len(finetune.seeds) >= 2
-        if not {"base", "distilled"} <= labels:  # compared with those of the main one
+        if "base" not in labels:  # compared with that of the main one
             assert finetune.seeds == main.seeds
             assert set(finetune.configs) <= set(main.configs)
             training = load_recipe("finetune").Finetuning.__dataclass_fields__
@@ -134,7 +168,7 @@ def test_a_comparison_gives_all_sides_the_same_budget(name):
 
 # What a run of pretraining may have of its own; everything else is the same for all students of a set
 VARIED = {
-    "name", "objective", "instructions", "corpus_configs", "teachers", "student", "reviews_limit", "scheme",
+    "name", "objective", "instructions", "corpus", "corpus_configs", "teachers", "student", "reviews_limit", "scheme",
     "soft_teacher", "soft_weight", "keep_share", "keep_how", "epochs", "steps",
 }  # fmt: skip
 FRESH = {"vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "dropout_rate"}
@@ -199,7 +233,8 @@ def test_the_papers_pretraining_is_the_papers():
 
 
 def test_the_papers_fine_tuning_is_the_papers():
-    fsa, baselines, instructabsa, quads, scarce = of("paper", "finetune")
+    fsa, baselines, instructabsa = of("paper", "finetune")
+    quads, scarce = (the("paper", f"sweeps/finetune_{name}") for name in ("quads", "scarce"))
     for finetune in (fsa, baselines, instructabsa, scarce):
         assert finetune.configs == ["tsa-rest14", "tsa-laptop14", "asa-rest16", "asa-laptop16"]
         assert finetune.seeds == [42, 52, 62, 72, 82, 142, 152, 162, 172, 182]
@@ -219,20 +254,75 @@ def test_the_papers_fine_tuning_is_the_papers():
         }
 
 
+TEACHERS = ("llama-2-7b-chat-hf", "mixtral-8x7b-instruct-v0.1", "gpt-3.5-turbo")
+MILLION = "sentiment-understanding-corpus-1m"
+
+
+def papers_runs(*objectives: str) -> list:
+    return [run for run in of("paper", "pretrain", CONFIGS + SWEEPS) if run.objective in objectives]
+
+
 def test_the_papers_table_of_distilled_students_has_a_run_for_each_of_its_rows():
-    """Table 4: three teachers × ANL w/o R, ANL w/o L, ANL, RW, both; two of them with a million reviews, here one."""
-    runs = of("paper", "pretrain", CONFIGS + SWEEPS)
+    """Table 4: three teachers × ANL w/o R, ANL w/o L, ANL, RW, both; two of them with a million reviews."""
     rows = {
-        (tuple(run.teachers), tuple(run.corpus_configs))
-        for run in runs
-        if run.objective == "distillation" and not run.reviews_limit and run.keep_share == 1
+        (*run.teachers, run.corpus, *run.corpus_configs): run.name
+        for run in papers_runs("distillation")
+        if run.student == "google-t5/t5-base" and not (run.reviews_limit or run.soft_teacher or run.keep_share < 1)
     }
     prompts = [("analysis-without-reasoning",), ("analysis-without-labels",), ("analysis",), ("rewriting",), ()]
-    for teacher in ("llama-2-7b-chat-hf", "mixtral-8x7b-instruct-v0.1", "gpt-3.5-turbo"):
-        assert {((teacher,), prompt) for prompt in prompts} <= rows
+    hundred_thousand = {(teacher, "", *prompt) for teacher in TEACHERS for prompt in prompts}
+    assert set(rows) == hundred_thousand | {(teacher, MILLION) for teacher in TEACHERS[:2]}
+    finetunes = of("paper", "finetune", CONFIGS + SWEEPS)
+    on_fsa = [run for run in finetunes if run.configs == the("paper", "finetune").configs and 1.0 in run.train_shares]
+    scored = {repo for run in on_fsa for _, repo in load_recipe("finetune").named(run.models)}
+    assert set(rows.values()) <= scored
+
+    runs = of("paper", "pretrain", CONFIGS + SWEEPS)
     assert {run.objective for run in runs} == {"distillation", "span-corruption", "rating", "instructions"}
-    assert {run.scheme for run in runs} == {"R11111", "R00100", "R12421"}  # Table 6
     assert {run.student for run in runs} == {f"google-t5/t5-{size}" for size in ("small", "base", "large")}  # Figure 4
+
+
+def test_the_papers_sampling_schemes_have_a_run_each_and_none_twice():
+    """Table 6: 100 thousand reviews by each of three schemes."""
+    drawn = [run for run in papers_runs("distillation") if run.reviews_limit == 100_000]
+    assert sorted(run.scheme for run in drawn) == ["R00100", "R11111", "R12421"]
+    repos = {run.name for run in drawn}
+    models = dict(load_recipe("finetune").named(the("paper", "sweeps/finetune_reviews").models))
+    assert {models[label] for label in the("paper", "sweeps/report").sampling} == repos
+
+
+def test_the_paper_is_of_one_teacher_a_run_and_of_a_corpus_that_is_large_enough():
+    """A repo may hold several teachers' texts, but not 100 thousand reviews and a million."""
+    for run in papers_runs("distillation", "span-corruption", "rating"):
+        assert len(run.teachers) == 1
+        assert run.corpus == (MILLION if run.reviews_limit or run.name.endswith("-1m") else "")
+        assert run.reviews_limit < 1_000_000
+    assert the("paper", "build_corpus").corpus == ""
+    folder = ROOT / "recipes" / "configs" / "paper" / "sweeps"
+    assert f"--corpus {MILLION}\n" in header_of(folder / "pretrain_reviews.yaml")
+    assert "see pretrain_reviews.yaml" in header_of(folder / "pretrain_sampling.yaml")
+    assert "the corpus of pretrain_reviews.yaml" in header_of(folder / "pretrain_teachers.yaml")
+
+
+def test_every_teacher_of_the_paper_labels_both_domains_by_the_name_that_pretraining_asks_for():
+    folder = ROOT / "recipes" / "configs" / "paper"
+    paths = [*folder.glob("label_reviews_*.yaml"), *(folder / "teachers").glob("label_reviews_*.yaml")]
+    labels = [label for path in sorted(paths) for label in arguments_of(path)]
+    given = header_of(folder / "sweeps" / "pretrain_teachers.yaml").partition("--replies")[2].split()
+    for teacher in TEACHERS:  # as the teachers of hub_tools/teachers name themselves
+        own = [label for label in labels if label.model.rpartition("/")[2].lower() == teacher and label.n == 50_000]
+        assert {label.domain for label in own} == {"restaurant", "laptop"}
+        assert {(label.scheme, label.seed) for label in own} == {("R12421", 42)}
+        assert {label.replies for label in own} <= set(given)
+
+
+def test_the_papers_students_of_a_million_reviews_are_those_of_figure_5_and_table_13():
+    named = load_recipe("finetune").named
+    one_million = {"distilled-1m": "t5-sentiment-base-1m", "base": "google-t5/t5-base"}
+    assert dict(named(the("paper", "sweeps/finetune_scarce").models)) == one_million
+    assert dict(named(the("paper", "sweeps/finetune_quads").models)) == one_million | {
+        "llama-1m": "t5-sentiment-base-llama-1m", "gpt": "t5-sentiment-base-gpt",
+    }  # fmt: skip
 
 
 def test_the_papers_reviews_are_sampled_as_the_papers():

@@ -22,6 +22,7 @@ from tests.tiny_models import save_tiny_student
 
 
 TEACHERS = ("mixtral-8x7b-instruct-v0.1", "llama-2-7b-chat-hf", "gpt-3.5-turbo")
+CORPORA = ("sentiment-understanding-corpus", "sentiment-understanding-corpus-1m")
 REVIEWS = [f"The {dish} was {how}, and we came back {n} times." for n, (dish, how) in enumerate(
     product(("soup", "lamb", "tea", "pasta"), ("cold", "superb", "dim")))]  # fmt: skip
 VARIANTS = {
@@ -59,7 +60,8 @@ def namespace(tmp_path_factory) -> str:
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
     tables = {name: {"train": Dataset.from_list(pairs(name))} for name in VARIANTS}
     unions = {"both": ["analysis", "rewriting"]}
-    push_dataset(tables, f"{namespace}/sentiment-understanding-corpus", "---\n---\n# c\n", unions=unions)
+    for corpus in CORPORA:
+        push_dataset(tables, f"{namespace}/{corpus}", "---\n---\n# c\n", unions=unions)
     sentence = {"id": "1", "sentence": "A sentence that nobody has in a review so far."}
     splits = dict.fromkeys(("train", "validation", "test"), Dataset.from_list([sentence]))
     push_dataset({"tsa-rest14": splits}, f"{namespace}/fsa-benchmark", "---\n---\n# b\n")
@@ -238,5 +240,8 @@ def test_each_run_of_each_yaml_builds_its_model_its_data_and_its_optimiser_and_t
     assert outcome.state in ("trained", "reused")  # reused: a run before it needed its student
     assert outcome.facts["steps"] == 1
     assert outcome.facts["validation_loss"] > 0
+    read = run_of(f"{arguments.namespace}/{name}").inputs
+    read = {corpus for corpus in CORPORA if f"{arguments.namespace}/{corpus}" in read}
+    assert read == (set() if arguments.instructions else {arguments.corpus or CORPORA[0]})
     files = HfApi().list_repo_files(f"{arguments.namespace}/{name}")
     assert {"model.safetensors", "run.json", "loss.png"} <= {*files}
