@@ -51,7 +51,7 @@ def run_all(
                 outcomes.append(train(run))
             except errors as error:
                 outcomes.append(Outcome(run.name, "failed", reason=f"{error}"))
-                failure = failure or error
+                failure = failure or error.with_traceback(None)  # whose frames would keep a model in memory
                 logger.warning("%s failed: %s", run.name, error)
                 if not keep_going:
                     break

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from hub_tools.arguments import read_sweep
+from hub_tools.distilling.arguments import check, settings_of
 from hub_tools.students.finetuning import Finetuning
 from tests.recipes.recipe_files import CONFIGS, RECIPES, ROOT, SETS, SWEEPS, arguments_type, load_recipe, recipe_of
 
@@ -185,8 +186,8 @@ def test_students_of_a_set_are_pretrained_alike(name):
         if pretrain.objective != "distillation":
             assert pretrain.student == (main.student or f"{main.name}@step-0")
             corpus = {"demo": 1_000, "real": 7_500, "paper": 200_000}[name]
-            steps = load_recipe("pretrain").settings_of(main, corpus).steps
-            assert load_recipe("pretrain").settings_of(pretrain, corpus).steps == steps
+            steps = settings_of(main, corpus).steps
+            assert settings_of(pretrain, corpus).steps == steps
         elif pretrain.student and not main.student:
             assert pretrain.student == f"{main.name}@step-0"
 
@@ -204,8 +205,8 @@ def test_no_two_yamls_compute_the_same_cells(name):
 @by_set
 def test_pretraining_settings_can_be_made(name):
     for pretrain in of(name, "pretrain", CONFIGS + SWEEPS):
-        load_recipe("pretrain").check(pretrain)
-        assert load_recipe("pretrain").settings_of(pretrain, 1000).steps >= 1
+        check(pretrain)
+        assert settings_of(pretrain, 1000).steps >= 1
 
 
 @pytest.mark.parametrize("name", ["demo", "real"])
@@ -225,7 +226,7 @@ def test_the_papers_pretraining_is_the_papers():
     pretrain = the("paper", "pretrain")
     assert pretrain.student == "google-t5/t5-base"
     assert (pretrain.max_input, pretrain.max_target) == (128, 400)
-    settings = load_recipe("pretrain").settings_of(pretrain, 200_000)
+    settings = settings_of(pretrain, 200_000)
     assert (settings.steps, settings.pairs_per_step, settings.pairs_per_forward) == (20_000, 100, 20)
     assert (settings.lr, settings.final_lr, settings.warmup_steps) == (3e-3, 1e-5, 0)
     assert (settings.weight_decay, settings.max_grad_norm, settings.schedule, settings.seed) == (0.0, 1.0, "paper", 42)

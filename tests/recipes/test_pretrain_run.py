@@ -14,6 +14,8 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download
 
 from hub_tools.arguments import read_sweep
 from hub_tools.corpus.pairs import pair_id
+from hub_tools.distilling import inputs
+from hub_tools.distilling.arguments import check
 from hub_tools.hub.push import push_dataset, push_model
 from hub_tools.hub.runs import Run
 from hub_tools.students.models import load_student
@@ -106,9 +108,8 @@ def test_from_corpus_to_student_and_its_card(go, namespace):
     run = run_of(repo_id)
     assert (run.facts["steps"], run.facts["pairs"], run.facts["reviews"]) == (2, 66, 11)
     assert [step for step, _ in run.facts["validation"]] == [1, 2]
-    assert set(run.inputs) == {
-        f"{namespace}/sentiment-understanding-corpus", f"{namespace}/fsa-benchmark", "google-t5/t5-base",
-    }  # fmt: skip
+    assert set(run.inputs) == {f"{namespace}/sentiment-understanding-corpus", "google-t5/t5-base"}
+    assert set(run.facts["benchmark"]) == {f"{namespace}/fsa-benchmark"}
     text = ModelCard.load(repo_id).text
     for fact in (
         "![Loss in nats", "| step | training loss | validation loss |", "optimiser steps: 2 of 4 pairs", "padding: ",
@@ -208,8 +209,8 @@ MEMBERS = [(path, name) for path, name in MEMBERS if name not in ALIKE]
 def step(namespace, tmp_path_factory, monkeypatch):
     """Takes the first step of a run of a YAML; what other tests look at, such as pictures, is left out for speed."""
     recipe = load_recipe("pretrain")
-    sentences = recipe.benchmark_sentences
-    monkeypatch.setattr(recipe, "benchmark_sentences", lambda *known: KEPT.setdefault(known, sentences(*known)))
+    sentences = inputs.benchmark_sentences
+    monkeypatch.setattr(inputs, "benchmark_sentences", lambda *known: KEPT.setdefault(known, sentences(*known)))
     monkeypatch.setattr(recipe, "draw_losses", lambda curves, path, title: path.write_bytes(b""))
     runs = str(KEPT.setdefault("runs", tmp_path_factory.mktemp("runs")))
 
@@ -221,7 +222,7 @@ def step(namespace, tmp_path_factory, monkeypatch):
             few |= {"vocab_size": 150, "d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2}
         arguments = replace(given, namespace=namespace, **few)
         for needed in {arguments.student, arguments.soft_teacher} - {""}:
-            repo_id, _ = recipe.reference(needed, namespace)
+            repo_id, _ = inputs.reference(needed, namespace)
             if not HfApi().repo_exists(repo_id):  # another run's of this set
                 step(*next((other, run) for other, run in MEMBERS if f"{namespace}/{run}" == repo_id))
         return arguments, recipe.pretrain_student(arguments, Accelerator())
@@ -236,7 +237,7 @@ KEPT: dict = {}
 def test_each_run_of_each_yaml_builds_its_model_its_data_and_its_optimiser_and_takes_a_step(path, name, step):
     """As it stands there, but for the numbers of steps, pairs and reviews, the Hub, and a smaller fresh student."""
     arguments, outcome = step(path, name)
-    load_recipe("pretrain").check(arguments)
+    check(arguments)
     assert outcome.state in ("trained", "reused")  # reused: a run before it needed its student
     assert outcome.facts["steps"] == 1
     assert outcome.facts["validation_loss"] > 0

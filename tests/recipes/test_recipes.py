@@ -13,6 +13,10 @@ from datasets import Dataset
 from huggingface_hub import HfApi, hf_hub_download
 
 from hub_tools.corpus.reading import corpus_rows
+from hub_tools.distilling.arguments import chosen, settings_of
+from hub_tools.distilling.choice import split, star_weights
+from hub_tools.distilling.inputs import inputs_of, watched_benchmark
+from hub_tools.distilling.start import make_student
 from hub_tools.evaluation.grid import Cell, CellStore
 from hub_tools.hub.push import push_dataset
 from hub_tools.students.encoded import encode_corpus
@@ -166,7 +170,6 @@ def pretraining(**changes):
 
 @pytest.mark.parametrize(("epochs", "pairs", "steps"), [(10, 200_000, 20_000), (1, 101, 2), (0.5, 100, 1), (0, 5, 1)])
 def test_epochs_become_steps_rounded_up_unless_steps_are_given(epochs, pairs, steps):
-    settings_of = load_recipe("pretrain").settings_of
     settings = settings_of(pretraining(epochs=epochs, warmup_steps=7), pairs)
     assert (settings.steps, settings.warmup_steps, settings.pairs_per_step) == (steps, 7, 100)
     assert settings_of(pretraining(epochs=epochs, steps=77), pairs).steps == 77
@@ -174,21 +177,26 @@ def test_epochs_become_steps_rounded_up_unless_steps_are_given(epochs, pairs, st
 
 def test_an_impossible_step_is_told_as_such():
     with pytest.raises(ValueError, match="pairs_per_step must be at least 1, found 0"):
-        load_recipe("pretrain").settings_of(pretraining(pairs_per_step=0), 100)
+        settings_of(pretraining(pairs_per_step=0), 100)
 
 
 def test_what_a_run_reads_is_known_by_its_commit_before_it_starts(namespace):
-    inputs_of, corpus = load_recipe("pretrain").inputs_of, f"{namespace}/sentiment-understanding-corpus"
+    corpus = f"{namespace}/sentiment-understanding-corpus"
     HfApi().create_repo(corpus, repo_type="dataset")
     pretrain = pretraining(namespace=namespace)
     assert set(inputs_of(pretrain)) == {corpus}  # a fresh student is none, and there is no benchmark
     for other in ("corpus-1m", f"{namespace}/corpus-1m"):
         with pytest.raises(ValueError, match=rf"no dataset {namespace}/corpus-1m"):
             inputs_of(replace(pretrain, corpus=other))
+    assert watched_benchmark(pretrain) == {}
     with pytest.raises(ValueError, match=rf"no dataset {namespace}/other"):
-        inputs_of(replace(pretrain, benchmark=f"{namespace}/other"))
+        watched_benchmark(replace(pretrain, benchmark=f"{namespace}/other"))
     HfApi().create_repo(f"{namespace}/fsa-benchmark", repo_type="dataset")
-    assert set(inputs_of(pretrain)) == {corpus, f"{namespace}/fsa-benchmark"}
+    assert set(watched_benchmark(pretrain)) == {f"{namespace}/fsa-benchmark"}
+    # It decides what of a stranger's instructions is learned; a corpus is the same whoever looks through it.
+    assert set(inputs_of(pretrain)) == {corpus}
+    instructed = replace(pretrain, objective="instructions", instructions=corpus)
+    assert set(inputs_of(instructed)) == {corpus, f"{namespace}/fsa-benchmark"}
 
     repo_id = f"{namespace}/t5"
     HfApi().create_repo(repo_id)
@@ -223,7 +231,6 @@ def test_what_a_run_reads_is_known_by_its_commit_before_it_starts(namespace):
     ],
 )
 def test_pretraining_that_makes_no_sense_does_not_begin(changes, message):
-    chosen = load_recipe("pretrain").chosen
     assert chosen([pretraining()]) == [pretraining()]
     with pytest.raises(ValueError, match=message):
         chosen([pretraining(), pretraining(name="b", **changes)])
@@ -240,7 +247,7 @@ def encoded(tmp_path):
 def drawn(encoded, **changes) -> tuple[set[int], set[int]]:
     """Reviews to train on, and those held out."""
     pairs, stars = encoded
-    training, validation = load_recipe("pretrain").split(pairs, stars, pretraining(validation_pairs=20, **changes))
+    training, validation = split(pairs, stars, pretraining(validation_pairs=20, **changes))
     assert len(training) == 2 * len(set(training.reviews.tolist()))
     return set(training.reviews.tolist()), set(validation.reviews.tolist())
 
@@ -266,14 +273,14 @@ def test_a_scheme_draws_by_stars(encoded):
     assert {of[review] for review in three} == {3}
     with pytest.raises(ValueError, match="that the scheme R00100 may draw"):
         drawn(encoded, scheme="R00100", reviews_limit=30)
-    assert load_recipe("pretrain").star_weights(pretraining(scheme="R11111"))[1:].tolist() == [1, 0.5, 0.25, 0.5, 1]
-    assert load_recipe("pretrain").star_weights(pretraining()).tolist() == [1] * 6
+    assert star_weights(pretraining(scheme="R11111"))[1:].tolist() == [1, 0.5, 0.25, 0.5, 1]
+    assert star_weights(pretraining()).tolist() == [1] * 6
 
 
 def test_a_fresh_student_reads_and_writes_the_corpus():
     pairs = [{"input": "Loved it.\nTruly.", "target": 'Opinion Target 1: "it"\nSentiment: positive'}]
     arguments = pretraining(vocab_size=120, d_model=16, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.25)
-    model, tokenizer = load_recipe("pretrain").make_student(arguments, pairs, {})
+    model, tokenizer = make_student(arguments, pairs, {})
     assert (model.config.d_model, model.config.num_layers, model.config.dropout_rate) == (16, 1, 0.25)
     assert tokenizer.unk_token_id not in tokenizer(pairs[0]["target"].replace("\n", "[NL]")).input_ids
 
