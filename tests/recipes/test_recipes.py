@@ -4,25 +4,17 @@ import ast
 import re
 import sys
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from datasets import Dataset
 from huggingface_hub import HfApi, hf_hub_download
 
 from hub_tools.corpus.reading import corpus_rows
-from hub_tools.distilling.arguments import chosen, settings_of
-from hub_tools.distilling.choice import split, star_weights
-from hub_tools.distilling.inputs import inputs_of, watched_benchmark
-from hub_tools.distilling.start import make_student
 from hub_tools.evaluation.grid import Cell, CellStore
 from hub_tools.hub.push import push_dataset
-from hub_tools.students.encoded import encode_corpus
 from hub_tools.teachers.request import Request, reply_row
 from tests.recipes.recipe_files import RECIPES, ROOT, arguments_type, load_recipe
-from tests.tiny_models import tiny_tokenizer
 
 
 by_name = pytest.mark.parametrize("name", RECIPES)
@@ -159,130 +151,6 @@ def test_reviews_without_an_open_licence_are_published_as_ids_only(namespace, mo
         list(corpus_rows(corpus, "main"))
     pairs = corpus_rows(corpus, "main", ["rewriting"], reviews=f"{namespace}/replies-x")
     assert [pair["input"] for pair in pairs] == ["The soup was cold, visit 1.", "The soup was cold, visit 2."]
-
-
-# --- pretrain --------------------------------------------------------------------------------------------------------
-
-
-def pretraining(**changes):
-    return replace(arguments_type("pretrain")("me", "t5-sentiment"), **changes)
-
-
-@pytest.mark.parametrize(("epochs", "pairs", "steps"), [(10, 200_000, 20_000), (1, 101, 2), (0.5, 100, 1), (0, 5, 1)])
-def test_epochs_become_steps_rounded_up_unless_steps_are_given(epochs, pairs, steps):
-    settings = settings_of(pretraining(epochs=epochs, warmup_steps=7), pairs)
-    assert (settings.steps, settings.warmup_steps, settings.pairs_per_step) == (steps, 7, 100)
-    assert settings_of(pretraining(epochs=epochs, steps=77), pairs).steps == 77
-
-
-def test_an_impossible_step_is_told_as_such():
-    with pytest.raises(ValueError, match="pairs_per_step must be at least 1, found 0"):
-        settings_of(pretraining(pairs_per_step=0), 100)
-
-
-def test_what_a_run_reads_is_known_by_its_commit_before_it_starts(namespace):
-    corpus = f"{namespace}/sentiment-understanding-corpus"
-    HfApi().create_repo(corpus, repo_type="dataset")
-    pretrain = pretraining(namespace=namespace)
-    assert set(inputs_of(pretrain)) == {corpus}  # a fresh student is none, and there is no benchmark
-    for other in ("corpus-1m", f"{namespace}/corpus-1m"):
-        with pytest.raises(ValueError, match=rf"no dataset {namespace}/corpus-1m"):
-            inputs_of(replace(pretrain, corpus=other))
-    assert watched_benchmark(pretrain) == {}
-    with pytest.raises(ValueError, match=rf"no dataset {namespace}/other"):
-        watched_benchmark(replace(pretrain, benchmark=f"{namespace}/other"))
-    HfApi().create_repo(f"{namespace}/fsa-benchmark", repo_type="dataset")
-    assert set(watched_benchmark(pretrain)) == {f"{namespace}/fsa-benchmark"}
-    # It decides what of a stranger's instructions is learned; a corpus is the same whoever looks through it.
-    assert set(inputs_of(pretrain)) == {corpus}
-    instructed = replace(pretrain, objective="instructions", instructions=corpus)
-    assert set(inputs_of(instructed)) == {corpus, f"{namespace}/fsa-benchmark"}
-
-    repo_id = f"{namespace}/t5"
-    HfApi().create_repo(repo_id)
-    first = HfApi().upload_file(repo_id=repo_id, path_in_repo="a.txt", path_or_fileobj=b"1").oid
-    HfApi().create_tag(repo_id, tag="v1")
-    HfApi().upload_file(repo_id=repo_id, path_in_repo="a.txt", path_or_fileobj=b"2")
-    for student in (f"{repo_id}@v1", "t5@v1"):  # the repo is of the namespace unless it says another
-        assert inputs_of(replace(pretrain, student=student))[repo_id] == first
-    both = inputs_of(replace(pretrain, student="t5@v1", soft_teacher="t5"))
-    assert both[f"{repo_id}@soft_teacher"] != both[repo_id] == first
-    with pytest.raises(ValueError, match=r"has no revision 'v2'"):
-        inputs_of(replace(pretrain, student="t5@v2"))
-    with pytest.raises(ValueError, match=rf"no model {namespace}/t6"):
-        inputs_of(replace(pretrain, student="t6"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"objective": "mlm"}, "objective must be one of distillation, span-corruption, rating, instructions, found"),
-        ({"objective": "instructions"}, "go together"),
-        ({"instructions": "me/x"}, "go together"),
-        ({"objective": "rating", "soft_teacher": "t5"}, "needs the objective `distillation`"),
-        ({"keep_share": 0.0}, "`keep_share` must be above 0 and at most 1, found 0.0"),
-        ({"keep_share": 0.5, "keep_how": "easy"}, "keep_how must be one of soft, hard, random, found 'easy'"),
-        ({"keep_share": 0.5, "objective": "span-corruption"}, "which span corruption does not have"),
-        ({"reviews_limit": -1}, "reviews_limit must be at least 0"),
-        ({"scheme": "R1"}, "expected one multiplier per star"),
-        ({"scheme": "R11111"}, "without `reviews_limit` none are: all are learned from"),
-        ({"labelled_scheme": "R11111"}, "Give `reviews_limit`, or leave them out"),
-        ({"draw": 1}, "Give `reviews_limit`, or leave them out"),
-    ],
-)
-def test_pretraining_that_makes_no_sense_does_not_begin(changes, message):
-    assert chosen([pretraining()]) == [pretraining()]
-    with pytest.raises(ValueError, match=message):
-        chosen([pretraining(), pretraining(name="b", **changes)])
-
-
-@pytest.fixture
-def encoded(tmp_path):
-    """A hundred reviews of two pairs each, with 1 to 5 stars in turns, and the stars of each pair."""
-    pairs = [{"review_id": f"r{n // 2}", "input": "food", "target": "us"} for n in range(200)]
-    stars = np.array([n // 2 % 5 + 1 for n in range(200)])
-    return encode_corpus(pairs, tiny_tokenizer(), tmp_path / "encoded"), stars
-
-
-def drawn(encoded, **changes) -> tuple[set[int], set[int]]:
-    """Reviews to train on, and those held out."""
-    pairs, stars = encoded
-    training, validation = split(pairs, stars, pretraining(validation_pairs=20, **changes))
-    assert len(training) == 2 * len(set(training.reviews.tolist()))
-    return set(training.reviews.tolist()), set(validation.reviews.tolist())
-
-
-def test_fewer_reviews_are_among_more_of_the_same_draw_and_the_same_are_held_out(encoded):
-    all_reviews, held = drawn(encoded)
-    assert (len(all_reviews), len(held), all_reviews & held) == (90, 10, set())
-    ten, held_beside_ten = drawn(encoded, reviews_limit=10)
-    fifty, held_beside_fifty = drawn(encoded, reviews_limit=50)
-    assert (len(ten), len(fifty)) == (10, 50)
-    assert ten < fifty < all_reviews
-    assert held == held_beside_ten == held_beside_fifty
-    assert drawn(encoded, reviews_limit=10, draw=1)[0] != ten
-    assert drawn(encoded, reviews_limit=10, draw=1)[1] == held
-    with pytest.raises(ValueError, match="reviews_limit is 91, but beside those held out there are 90 reviews"):
-        drawn(encoded, reviews_limit=91)
-
-
-def test_a_scheme_draws_by_stars(encoded):
-    pairs, stars = encoded
-    of = dict(zip(pairs.reviews.tolist(), stars.tolist(), strict=True))
-    three, _ = drawn(encoded, scheme="R00100", reviews_limit=12)
-    assert {of[review] for review in three} == {3}
-    with pytest.raises(ValueError, match="that the scheme R00100 may draw"):
-        drawn(encoded, scheme="R00100", reviews_limit=30)
-    assert star_weights(pretraining(scheme="R11111"))[1:].tolist() == [1, 0.5, 0.25, 0.5, 1]
-    assert star_weights(pretraining()).tolist() == [1] * 6
-
-
-def test_a_fresh_student_reads_and_writes_the_corpus():
-    pairs = [{"input": "Loved it.\nTruly.", "target": 'Opinion Target 1: "it"\nSentiment: positive'}]
-    arguments = pretraining(vocab_size=120, d_model=16, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.25)
-    model, tokenizer = make_student(arguments, pairs, {})
-    assert (model.config.d_model, model.config.num_layers, model.config.dropout_rate) == (16, 1, 0.25)
-    assert tokenizer.unk_token_id not in tokenizer(pairs[0]["target"].replace("\n", "[NL]")).input_ids
 
 
 # --- finetune --------------------------------------------------------------------------------------------------------
