@@ -171,7 +171,8 @@ def show(title: str, header: list[str], lines: list[list[str]]) -> None:
         shown.add_column(name, justify="left" if number < 3 else "right", no_wrap=True)
     for line, following in zip(lines, [*lines[1:], None], strict=True):
         shown.add_row(*line, end_section=following is not None and following[0] != line[0])
-    Console(width=max(100, Console().width)).print(shown)
+    wide = Console(width=1000).measure(shown).maximum  # a log has no width of its own, and no column may be cut
+    Console(width=max(wide, Console().width)).print(shown)
 
 
 if __name__ == "__main__":

@@ -125,8 +125,11 @@ def table(summary: Sequence[Mapping], split: str | None = None) -> tuple[list[st
     models = list(dict.fromkeys(row["model"] for row in chosen))
     cells = {(row["config"], row["subset"], row["model"]): row for row in chosen}
     configs = sorted(dict.fromkeys(row["config"] for row in chosen), key=is_quad)
+    kinds = [is_quad(config) for config in configs if config not in MEANS]
     lines = []
     for config, subset in product(configs, SUBSETS):
+        if config in MEANS and kinds.count(is_quad(config)) == 1:
+            continue  # it would repeat its only config
         values = [cells.get((config, subset, model)) for model in models]
         if not any(values) and (is_quad(config) or "implicit_" in subset):
             continue
