@@ -56,10 +56,12 @@ def _bars(axis: "Axes", rows: Sequence[Mapping], models: Sequence[str], interval
     """One config's bars; a model that was not scored on a subset leaves a gap, a subset without sentences is named."""
     present = [subset for subset in SUBSETS if any(row["subset"] == subset for row in rows)]
     width = 0.82 / max(1, len(models))
-    for number, (model, (colour, hatch, _)) in enumerate(styles(models).items()):
+    here = [model for model in models if any(row["model"] == model for row in rows)]
+    for model, (colour, hatch, _) in styles(models).items():
         cells = {row["subset"]: row for row in rows if row["model"] == model}
         own = [subset for subset in present if subset in cells]
-        places = [present.index(subset) + (number - (len(models) - 1) / 2) * width for subset in own]
+        aside = (here.index(model) - (len(here) - 1) / 2) * width if model in here else 0
+        places = [present.index(subset) + aside for subset in own]
         heights = [cells[subset]["f1_mean"] for subset in own]
         errors = [[], []]
         for subset, height in zip(own, heights, strict=True):
