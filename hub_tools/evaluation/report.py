@@ -118,7 +118,7 @@ def make_report(rows: Iterable[Mapping], predictions: Iterable[Mapping], asked: 
         pictures = draw(rows, summary, predictions, asked, draft / "figures")
         header, lines = table(summary)
         sentences = verdicts(comparisons) + noise_sentences(comparisons)
-        text = report_text(asked.title, header, lines, tables, pictures, sentences, missing)
+        text = report_text(asked.title, header, lines, tables, pictures, sentences, missing, origin(rows))
         report = Report(baseline, header, lines, tables, pictures, sentences, missing, text)
         write(report, summary, comparisons, draft)
         shutil.rmtree(folder, ignore_errors=True)
@@ -164,9 +164,10 @@ def report_text(
     pictures: Mapping[str, str],
     sentences: Sequence[str],
     missing: Sequence[str],
+    made: str = "",
 ) -> str:
     """results.md: the comparison, what the tests say, pictures, the paper's tables, what is missing."""
-    parts = [f"# {markdown_text(title)}", compact_table(header, lines), NOTE]
+    parts = [f"# {markdown_text(title)}", compact_table(header, lines), NOTE, *([made] if made else [])]
     if sentences:
         parts += ["## What is more than chance", "\n".join(f"- {markdown_text(line)}" for line in sentences)]
     parts += [
@@ -176,6 +177,19 @@ def report_text(
     parts += ["## Tables", *(to_markdown(one) for one in tables)]
     parts += ["## Not in this report", "\n".join(f"- {line}" for line in missing)] if missing else []
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def origin(rows: Iterable[Mapping]) -> str:
+    """At which revisions of this project, and on what, the results were computed, as their rows tell; "" if not."""
+    told = {
+        name: dict.fromkeys(str(row[name]) for row in rows if row.get(name)) for name in ("git_revision", "hardware")
+    }
+    found = [
+        f"{name.replace('_', ' ')} {', '.join(value[:200] for value in values)}"
+        for name, values in told.items()
+        if values
+    ]
+    return f"Fine-tuned and scored by `recipes/finetune.py`: {markdown_text('; '.join(found))}." if found else ""
 
 
 def compact_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

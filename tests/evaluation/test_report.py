@@ -42,6 +42,15 @@ def test_tables_and_pictures_are_there_in_every_form(tmp_path):
     assert (first["model"], first["config"], float(first["f1_mean"])) == ("base", "tsa-rest14", 51.5)
 
 
+def test_it_says_at_which_revisions_and_on_what_the_results_were_computed(tmp_path):
+    made = [row | {"git_revision": f"c0ffee{row['seed']}", "hardware": "{'cores': 2}"} for row in rows()]
+    make_report(made, [], Asked("A title"), tmp_path / "told")
+    text = (tmp_path / "told" / "results.md").read_text()
+    assert "by `recipes/finetune.py`: git revision c0ffee1, c0ffee2; hardware {'cores': 2}." in text
+    make_report(rows(), [], Asked("A title"), tmp_path / "silent")  # rows of somebody else's runs
+    assert "git revision" not in (tmp_path / "silent" / "results.md").read_text()
+
+
 def test_an_earlier_report_goes_only_when_the_new_one_is_whole(tmp_path, monkeypatch):
     folder = tmp_path / "r"
     folder.mkdir()
