@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
-from datasets import Dataset, get_dataset_config_names, load_dataset
+from datasets import Dataset, load_dataset
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from tqdm.auto import tqdm
 
 from hub_tools.arguments import parse_arguments, run_stage
 from hub_tools.corpus.contamination import BenchmarkSentences
+from hub_tools.corpus.evaluated import evaluated, load_sentences
 from hub_tools.corpus.gates import DEFAULT, GATES, chosen
-from hub_tools.corpus.leaks import EVALUATED, cross_set_leaks
+from hub_tools.corpus.leaks import cross_set_leaks
 from hub_tools.corpus.licences import check_publishing
 from hub_tools.corpus.pairs import Judge
 from hub_tools.corpus.replies import Replies, shard_names
@@ -107,22 +108,6 @@ def licences(shards: dict[str, list[tuple[Dataset, Dataset]]]) -> list[tuple[str
             for row in batch.group_by(known).aggregate([]).to_pylist():
                 found[row["source"], row.get("licence") or ""] = None
     return sorted(found)
-
-
-def load_sentences(benchmark: str, revision: str) -> dict[str, dict[str, Dataset]]:
-    """`id` and `sentence` of every config and split."""
-    return {
-        config: dict(load_dataset(benchmark, config, revision=revision).select_columns(["id", "sentence"]))
-        for config in get_dataset_config_names(benchmark, revision=revision)
-    }
-
-
-def evaluated(sentences: dict[str, dict[str, Dataset]]) -> Iterator[tuple[str, str]]:
-    """Ids and texts of all that is validated or tested on, the added hard sentences included."""
-    for config, splits in sentences.items():
-        for split in EVALUATED:
-            if split in splits and not (split == "test" and "test_hard" in splits):
-                yield from ((f"{config}/{split}/{row['id']}", row["sentence"]) for row in splits[split])
 
 
 def ordered(shards: dict[str, list[tuple[Dataset, Dataset]]], summary: Summary) -> Iterator[tuple[dict, dict]]:

@@ -9,10 +9,8 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-from datasets import get_dataset_config_names, load_dataset
 
 from .contamination import BenchmarkSentences
-from .leaks import EVALUATED
 
 
 COLUMNS = ("pair_id", "review_id", "input", "target")
@@ -61,19 +59,6 @@ def refuse_contaminated(pairs: Iterable[Mapping], sentences: BenchmarkSentences)
     for pair in pairs:
         contaminated.look(pair)
     contaminated.refuse()
-
-
-def benchmark_sentences(benchmark: str, revision: str | None = None) -> BenchmarkSentences:
-    """What a benchmark on the Hub validates and tests on, every config of it, the added hard sentences included."""
-    found: list[tuple[str, str]] = []
-    for config in get_dataset_config_names(benchmark, revision=revision):
-        splits = load_dataset(benchmark, config, revision=revision)
-        for split in EVALUATED:
-            # `test_hard` holds all of `test` and more
-            if split in splits and not (split == "test" and "test_hard" in splits):
-                rows = splits[split].select_columns(["id", "sentence"])
-                found += ((f"{config}/{split}/{row['id']}", row["sentence"]) for row in rows)
-    return BenchmarkSentences(found)
 
 
 class _Contaminated:

@@ -12,8 +12,9 @@ from huggingface_hub import HfApi
 from transformers import PreTrainedTokenizerBase
 
 from hub_tools.corpus.baselines import instruction_pairs, rating_pairs, review_pairs
+from hub_tools.corpus.evaluated import benchmark_sentences
 from hub_tools.corpus.reading import Rows, corpus_rows, instruction_rows, without_sentences
-from hub_tools.corpus.refusals import benchmark_sentences, checked
+from hub_tools.corpus.refusals import checked
 from hub_tools.distilling.arguments import Pretrain
 from hub_tools.hub.runs import resolve_input
 from hub_tools.students.encoding import tokenizer_digest

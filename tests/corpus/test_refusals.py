@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tools.corpus import refusals
 from hub_tools.corpus.contamination import BenchmarkSentences
-from hub_tools.corpus.refusals import benchmark_sentences, check_pairs, checked, refuse_contaminated
+from hub_tools.corpus.refusals import check_pairs, checked, refuse_contaminated
 
 
 SENTENCE = "The wine list, too, is huge!"
@@ -99,24 +98,3 @@ def test_of_many_contaminated_pairs_the_first_are_named():
 
 def test_without_sentences_nobody_looks_for_them():
     assert check_pairs(CONTAMINATED) == 3
-
-
-def test_the_sentences_are_those_of_every_evaluated_split_and_no_other(monkeypatch):
-    def rows(*sentences: str) -> Dataset:
-        return Dataset.from_list(
-            [{"id": str(n), "sentence": sentence, "text": ""} for n, sentence in enumerate(sentences)]
-        )
-
-    splits = DatasetDict(
-        train=rows("This very sentence is one to learn."),
-        validation=rows("This very sentence is one to choose by."),
-        test=rows("This very sentence is one to score."),
-        test_hard=rows("This very sentence is one to score.", "This very sentence is one that is hard."),
-    )
-    monkeypatch.setattr(refusals, "get_dataset_config_names", lambda repo, revision: ["a", "b"])
-    monkeypatch.setattr(refusals, "load_dataset", lambda repo, config, revision: splits)
-    sentences = benchmark_sentences("me/fsa-benchmark", "abc")
-    assert sentences.indexed == 3
-    assert not sentences.find("This very sentence is one to learn.")
-    assert sentences.find("This very sentence is one to choose by.")[0].ids == ("a/validation/0", "b/validation/0")
-    assert sentences.find("This very sentence is one to score.")[0].ids == ("a/test_hard/0", "b/test_hard/0")

@@ -13,6 +13,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from hub_tools.benchmarks.fsa import FEATURES
 from hub_tools.benchmarks.records import BenchmarkError
 from hub_tools.corpus.contamination import BenchmarkSentences
+from hub_tools.corpus.evaluated import evaluated, load_sentences
 from tests.recipes.recipe_files import load_recipe
 
 
@@ -105,9 +106,8 @@ def test_a_missing_quad_file_stops_it_before_anything_is_pushed(data_of, run):
 
 def test_no_review_that_holds_a_quad_test_sentence_enters_the_corpus(data_of, run):
     repo_id = run(data_of(quads=True))
-    recipe = load_recipe("build_corpus")
-    sentences = recipe.load_sentences(repo_id, HfApi().dataset_info(repo_id).sha)
-    ids = [name for name, _ in recipe.evaluated(sentences)]
+    sentences = load_sentences(repo_id, HfApi().dataset_info(repo_id).sha)
+    ids = [name for name, _ in evaluated(sentences)]
     assert ids == [
         "tsa-rest14/validation/dev",
         "tsa-rest14/test_hard/test",
@@ -115,5 +115,5 @@ def test_no_review_that_holds_a_quad_test_sentence_enters_the_corpus(data_of, ru
         "acos-rest16/validation/0",
         "acos-rest16/test/0",
     ]
-    (found, *_) = BenchmarkSentences(recipe.evaluated(sentences)).find(f"We went. {SENTENCE.upper()}. Bye.")
+    (found, *_) = BenchmarkSentences(evaluated(sentences)).find(f"We went. {SENTENCE.upper()}. Bye.")
     assert found.ids == ("acos-rest16/test/0",)
