@@ -26,6 +26,7 @@ from functools import partial
 
 import torch
 from accelerate import Accelerator
+from plain_optimizer import TensorByTensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hub_tools.students.hardware import gains_from_bf16
@@ -68,27 +69,6 @@ def needed(config: T5Config, pairs) -> float:
     return total
 
 
-class TensorByTensor:
-    """AdamW with the RMS scale, in Python, one tensor after another."""
-
-    def __init__(self, parameters):
-        self.parameters, self.moments, self.count = list(parameters), {}, 0
-
-    @torch.no_grad()
-    def step(self) -> None:
-        self.count += 1
-        for p in self.parameters:
-            m, v = self.moments.setdefault(p, (torch.zeros_like(p), torch.zeros_like(p)))
-            m.mul_(0.9).add_(p.grad, alpha=0.1)
-            v.mul_(0.999).addcmul_(p.grad, p.grad, value=0.001)
-            rate = RATE * math.sqrt(1 - 0.999**self.count) / (1 - 0.9**self.count)
-            p.addcdiv_(m, v.sqrt().add_(1e-6), value=-rate * max(1e-3, float(p.norm()) / math.sqrt(p.numel())))
-
-    def zero_grad(self) -> None:
-        for p in self.parameters:
-            p.grad = None
-
-
 class Side:
     """A model and a way to train it."""
 
@@ -99,7 +79,7 @@ class Side:
         model = T5ForConditionalGeneration(T5Config(**SHAPES[options.shape], **tokens))
         self.model = model.to(accelerator.device).train()
         if name == "reference":
-            self.optimizer = TensorByTensor(model.parameters())
+            self.optimizer = TensorByTensor(model.parameters(), RATE)
             self.lay, self.pairs_per_forward, self.loss = partial(padded, pad=PAD), 20, self.own_loss
         else:
             self.optimizer = RMSScaledAdamW(model.parameters(), RATE)

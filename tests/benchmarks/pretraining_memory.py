@@ -115,29 +115,11 @@ def run_way(way: str, folder: Path, size: int) -> None:
     print(json.dumps({"peak": peak, "libraries": libraries, "seconds": seconds, "busy": busy, "told": told}))
 
 
-def draw_curve(found: dict[str, list[tuple[int, dict]]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
-    names = {
-        "encode": ("tokenised into one Arrow file, chunk by chunk", "#1f5fa8", "o"),
-        "read": ("read from it through a memory map, 200 steps", "#3a9a78", "s"),
-        "listed": ("read from a list of all pairs, 200 steps", "#b8442f", "^"),
-    }
-    for name, points in found.items():
-        label, colour, marker = names[name]
-        sizes, peaks = [size for size, _ in points], [result["peak"] for _, result in points]
-        axes.plot(sizes, peaks, label=label, color=colour, marker=marker)
-    libraries = found["read"][0][1]["libraries"]
-    axes.axhline(libraries, color="0.6", linewidth=0.8, linestyle="--", label="the libraries alone")
-    axes.set(xscale="log", xlabel="pairs of about 290 tokens", ylabel="peak memory (MB)", ylim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
-    axes.legend(frameon=False, loc="lower right")
-    figure.savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else None)
+LINES = {
+    "encode": ("tokenised into one Arrow file, chunk by chunk", "#1f5fa8", "o"),
+    "read": ("read from it through a memory map, 200 steps", "#3a9a78", "s"),
+    "listed": ("read from a list of all pairs, 200 steps", "#b8442f", "^"),
+}
 
 
 def main() -> None:
@@ -168,7 +150,9 @@ def main() -> None:
                     flush=True,
                 )
     if arguments.output:
-        draw_curve(found, arguments.output)
+        from memory_curve import draw_curve  # here, for its libraries would count in what is measured
+
+        draw_curve(found, LINES, "pairs of about 290 tokens", arguments.output, found["read"][0][1]["libraries"])
 
 
 if __name__ == "__main__":

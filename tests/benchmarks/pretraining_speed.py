@@ -12,7 +12,6 @@ Processor time, since the machine may be shared. "Real" tokens are those of the 
 
 import argparse
 import json
-import math
 import os
 import random
 import resource
@@ -24,6 +23,7 @@ import time
 from pathlib import Path
 
 import torch
+from plain_optimizer import TensorByTensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hub_tools.students.models import escape_newlines, train_tokenizer
@@ -56,27 +56,6 @@ def encoded_pairs() -> list[tuple[list[int], list[int]]]:
     return [(cut(source, 128), cut(target, 400)) for source, target in pairs]
 
 
-class TensorByTensor:
-    """AdamW with the RMS scale, in Python, one tensor after another."""
-
-    def __init__(self, parameters):
-        self.parameters, self.moments, self.count = list(parameters), {}, 0
-
-    @torch.no_grad()
-    def step(self) -> None:
-        self.count += 1
-        for p in self.parameters:
-            m, v = self.moments.setdefault(p, (torch.zeros_like(p), torch.zeros_like(p)))
-            m.mul_(0.9).add_(p.grad, alpha=0.1)
-            v.mul_(0.999).addcmul_(p.grad, p.grad, value=0.001)
-            rate = RATE * math.sqrt(1 - 0.999**self.count) / (1 - 0.9**self.count)
-            p.addcdiv_(m, v.sqrt().add_(1e-6), value=-rate * max(1e-3, float(p.norm()) / math.sqrt(p.numel())))
-
-    def zero_grad(self) -> None:
-        for p in self.parameters:
-            p.grad = None
-
-
 def reference_loss(model, rows) -> tuple[torch.Tensor, float]:
     """Mean loss of a padded batch, and its share of padding."""
     batch = padded(rows, PAD)
@@ -100,7 +79,8 @@ def train(side: str, pairs, options) -> dict:
     torch.manual_seed(0)
     config = {"vocab_size": 32_101, "decoder_start_token_id": PAD, "pad_token_id": PAD, "eos_token_id": ENDS}
     model = T5ForConditionalGeneration(T5Config(**SHAPES[options.shape], **config)).train()
-    optimizer = TensorByTensor(model.parameters()) if side == "reference" else RMSScaledAdamW(model.parameters(), RATE)
+    way = TensorByTensor if side == "reference" else RMSScaledAdamW
+    optimizer = way(model.parameters(), RATE)
     ways = {"packed": lambda rows: packed(rows, PAD, PAD), "ours": None}
     compute = reference_loss if side == "reference" else OurLoss(model, pairs, ways[side])
     for seed in (options.seed + 1000, options.seed):

@@ -96,31 +96,10 @@ def run_way(way: str, reviews: Path, n: int) -> None:
     print(json.dumps({"peak": usage.ru_maxrss / 1024, "seconds": seconds, "busy": busy, "told": told}))
 
 
-def draw_curve(found: dict[str, list[tuple[int, dict]]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
-    names = {
-        "streamed": ("read and sampled row by row, every row drawn", "#1f5fa8", "o"),
-        "listed": ("all rows in a list", "#b8442f", "^"),
-    }
-    for name, points in found.items():
-        label, colour, marker = names[name]
-        axes.plot(
-            [size for size, _ in points],
-            [result["peak"] for _, result in points],
-            label=label,
-            color=colour,
-            marker=marker,
-        )
-    axes.set(xscale="log", xlabel="reviews of about 80 words", ylabel="peak memory (MB)", ylim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
-    axes.legend(frameon=False, loc="upper left")
-    figure.savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else None)
+LINES = {
+    "streamed": ("read and sampled row by row, every row drawn", "#1f5fa8", "o"),
+    "listed": ("all rows in a list", "#b8442f", "^"),
+}
 
 
 def main() -> None:
@@ -150,7 +129,9 @@ def main() -> None:
                     flush=True,
                 )
     if arguments.output:
-        draw_curve(found, arguments.output)
+        from memory_curve import draw_curve  # here, for its libraries would count in what is measured
+
+        draw_curve(found, LINES, "reviews of about 80 words", arguments.output)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,12 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
+@pytest.fixture(autouse=True)
+def beside_each_other(monkeypatch):
+    """The folder of a script comes first on its path."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+
 def script(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
