@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import dropout as drop
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from hub_tools.students.dropout import dropout as drop
 
 
 NAME = "one_by_one"  # as transformers knows it

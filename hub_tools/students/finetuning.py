@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from hub_tools.evaluation.scoring import score_texts
 from hub_tools.students.batching import training_batches
 from hub_tools.students.decoding import write
+from hub_tools.students.dropout import quicken_dropout
 from hub_tools.students.models import escape_newlines
 from hub_tools.students.packing import Encoded, SummedLoss, packed, packs, padded
 
@@ -175,6 +176,7 @@ class Training:
         self.state, self.settings, self.rows, self.seed = PartialState(), settings, rows, seed
         self.pad, self.start = tokenizer.pad_token_id, model.config.decoder_start_token_id
         self.model = model.to(self.state.device)
+        quicken_dropout(self.model)
         self.packs = packs(model, rows[: settings.batch_size], self.pad)
         self.loss: torch.nn.Module = SummedLoss(self.model)
         if self.state.num_processes > 1:

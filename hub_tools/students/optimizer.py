@@ -1,7 +1,7 @@
 """The optimiser and schedules of pretraining (paper 1, appendix C, and what its reference code does)."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch.optim import Optimizer
@@ -62,8 +62,7 @@ class RMSScaledAdamW(Optimizer):
     def update(self, group: dict, parameters: Sequence[torch.Tensor]) -> None:
         """`p ← p − lr · max(1e-3, RMS(p)) · m̂ / (√v + ε)`, then `p ← p − lr · wd · p`; bias correction as in Adam."""
         counts: dict[tuple, torch.Tensor] = {}  # the kernel wants the number of the step on its device
-        rates = torch._foreach_mul(root_mean_squares(parameters), group["lr"])
-        for p, rate in zip(parameters, rates, strict=True):
+        for p, rate in zip(parameters, _rates(parameters, group["lr"]), strict=True):
             state = self.state[p]
             if not state:
                 wide = torch.promote_types(p.dtype, torch.float32)
@@ -111,6 +110,19 @@ def root_mean_squares(parameters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             squares[index] = value
     roots = torch._foreach_sqrt(torch._foreach_div(squares, [float(max(1, p.numel())) for p in parameters]))
     return list(torch._foreach_clamp_min(roots, LEAST_SCALE))
+
+
+def _rates(parameters: Sequence[torch.Tensor], lr: float) -> Iterator[torch.Tensor]:
+    """
+    `lr · max(1e-3, RMS(p))` of each tensor. On a CPU each is made when it is asked for, so that the kernel finds in
+    the cache what the root mean square has just read; elsewhere all are made at once, in few calls.
+    """
+    if any(p.device.type != "cpu" or hasattr(p, "to_local") for p in parameters):
+        yield from torch._foreach_mul(root_mean_squares(parameters), lr)
+        return
+    for p in parameters:
+        root = (_sum_of_squares(p) / max(1, p.numel())).sqrt()
+        yield root.clamp_min(LEAST_SCALE) * lr
 
 
 def _sum_of_squares(weights: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
+from hub_tools.students.dropout import quicken_dropout
 from hub_tools.students.packing import Batch, SummedLoss, layout
 from hub_tools.students.step_plan import forward_passes, lengths_of
 
@@ -74,6 +75,8 @@ class Steps:
         tried = [rows[index][:2] for index in range(min(TRIED, len(rows)))]
         self.lay = layout(model.to(accelerator.device), tried, model.config.pad_token_id, compiled)
         self.layout = self.lay.func.__name__
+        if not compiled:
+            quicken_dropout(model)
         self.collate = partial(collate, lay=self.lay) if collate else self.lay
         self.loss = loss or SummedLoss(model)
         self.plain = None if loss is None else SummedLoss(model)  # for validation

@@ -26,6 +26,7 @@ import torch
 from plain_optimizer import TensorByTensor
 from transformers import T5Config, T5ForConditionalGeneration
 
+from hub_tools.students.dropout import quicken_dropout
 from hub_tools.students.models import escape_newlines, train_tokenizer
 from hub_tools.students.optimizer import RMSScaledAdamW
 from hub_tools.students.packing import SummedLoss, layout, packed, padded, padding
@@ -81,6 +82,8 @@ def train(side: str, pairs, options) -> dict:
     model = T5ForConditionalGeneration(T5Config(**SHAPES[options.shape], **config)).train()
     way = TensorByTensor if side == "reference" else RMSScaledAdamW
     optimizer = way(model.parameters(), RATE)
+    if side != "reference":
+        quicken_dropout(model)
     ways = {"packed": lambda rows: packed(rows, PAD, PAD), "ours": None}
     compute = reference_loss if side == "reference" else OurLoss(model, pairs, ways[side])
     for seed in (options.seed + 1000, options.seed):
