@@ -1,7 +1,8 @@
 """
 Turns raw replies into the sentiment understanding corpus: what enters has passed its gates, the rest says why not.
 
-Reads:  <namespace>/<replies> of each teacher, and <namespace>/fsa-benchmark (to keep its sentences out).
+Reads:  <namespace>/<replies> of each teacher, and <namespace>/fsa-benchmark, or the `benchmark` named (to keep its
+        sentences out).
 Writes: <namespace>/sentiment-understanding-corpus (or the `corpus` named), a config per teacher, domain and
         prompt, and per variant.
 
@@ -47,9 +48,15 @@ class BuildCorpus:
         }
     )
     corpus: str = field(default="", metadata={"help": "name of the repo to write; '': sentiment-understanding-corpus"})
+    benchmark: str = field(
+        default="", metadata={"help": "Hub id of the one whose sentences are kept out; '': <namespace>/fsa-benchmark"}
+    )
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "reviews come with terms of their own: keep this private"})
     publish: str = field(default="text", metadata={"help": "`text`, or `ids`: without the texts of the reviews"})
+    whole: bool = field(
+        default=False, metadata={"help": "learn replies as they were written; false: up to where they run on"}
+    )
     gates: list[str] = field(default_factory=lambda: list(DEFAULT), metadata={"help": "what is asked of each reply"})
 
 
@@ -59,7 +66,8 @@ def main() -> None:
         return
     chosen(arguments.gates)
     corpus = arguments.corpus or "sentiment-understanding-corpus"
-    repo_id, benchmark = (f"{arguments.namespace}/{name}" for name in (corpus, "fsa-benchmark"))
+    repo_id = f"{arguments.namespace}/{corpus}"
+    benchmark = arguments.benchmark or f"{arguments.namespace}/fsa-benchmark"
     sources = {name: [f"{arguments.namespace}/{shard}" for shard in shard_names(name)] for name in arguments.replies}
     inputs = {name: resolve_input(name, "dataset") for name in [*chain.from_iterable(sources.values()), benchmark]}
     run = start_run("build_corpus", asdict(arguments), inputs)
@@ -70,7 +78,7 @@ def main() -> None:
     shards = {name: [load_shard(repo, inputs[repo]) for repo in repos] for name, repos in sources.items()}
     check_publishing(arguments.publish, arguments.private and not is_public(repo_id), licences(shards))
     sentences = load_sentences(benchmark, inputs[benchmark])
-    judge, summary = Judge(arguments.gates, BenchmarkSentences(evaluated(sentences))), Summary()
+    judge, summary = Judge(arguments.gates, BenchmarkSentences(evaluated(sentences)), arguments.whole), Summary()
     with tempfile.TemporaryDirectory(prefix="fsa-corpus-") as folder:
         with CorpusTables(Path(folder), arguments.publish) as tables:
             for reply, review in ordered(shards, summary):
@@ -130,7 +138,8 @@ def card(
 ) -> DatasetFacts:
     """What the card says: all of it counted, none of it typed."""
     teachers = sorted({teacher for teacher, _, _ in summary.pairs})
-    repos = [repo for repo in run.inputs if not repo.endswith("/fsa-benchmark")]
+    benchmark = arguments.benchmark or f"{arguments.namespace}/fsa-benchmark"
+    repos = [repo for repo in run.inputs if repo != benchmark]
     return DatasetFacts(
         repo_id=repo_id,
         kind="corpus",
@@ -142,7 +151,7 @@ def card(
         rejected=dict(summary.reasons.most_common()),
         contamination=[
             {
-                "looked for": f"{judge.sentences.indexed} sentences of {arguments.namespace}/fsa-benchmark",
+                "looked for": f"{judge.sentences.indexed} sentences of {benchmark}",
                 "too short to look for": judge.sentences.skipped,
                 **{
                     f"pairs with one, {how}": summary.reasons.get(f"contaminated: {how}", 0)

@@ -41,6 +41,7 @@ class Judge:
     Args:
         gates: names of the gates, of `hub_tools.corpus.gates.GATES`.
         sentences: when given, pairs that contain one are rejected.
+        whole: the training target is the reply as the teacher wrote it, as in paper 1, even where it runs on.
 
     Attributes:
         sentences: as given.
@@ -51,8 +52,10 @@ class Judge:
         ValueError: an unknown gate.
     """
 
-    def __init__(self, gates: Sequence[str] = DEFAULT, sentences: BenchmarkSentences | None = None) -> None:
-        self._gates, self.sentences = chosen(gates), sentences
+    def __init__(
+        self, gates: Sequence[str] = DEFAULT, sentences: BenchmarkSentences | None = None, whole: bool = False
+    ) -> None:
+        self._gates, self.sentences, self._whole = chosen(gates), sentences, whole
         self._seen: set[bytes] = set()  # 16 bytes a pair
         self._review: tuple[str, list[Finding]] = ("", [])  # every review is asked about more than once
         self.asks = {
@@ -66,10 +69,11 @@ class Judge:
     def judge(self, reply: Mapping, review: Mapping) -> Judged:
         """One reply and the review that it is about; `prompt` is "analysis" or "rewriting".
 
-        The training target is what the teacher wrote, up to where the reader sees it run on into something else.
+        The training target is what the teacher wrote, up to where the reader sees it run on into something else or
+        break off, unless replies are learned whole.
         """
         read = READERS[reply["prompt"]](reply["reply"])
-        pair = _pair(reply, review, reply["reply"].strip() if read.problem else read.text)
+        pair = _pair(reply, review, reply["reply"].strip() if read.problem or self._whole else read.text)
         reason, detail = self._first_objection(reply, review, pair, read)
         if not reason:
             self._seen.add(bytes.fromhex(pair["pair_id"]))

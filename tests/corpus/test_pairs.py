@@ -23,6 +23,13 @@ def test_the_docstrings_tell_the_truth():
     assert doctest.testmod(gates).failed == 0
 
 
+def test_what_runs_on_is_learned_only_where_replies_are_learned_whole():
+    text = f"{analysis()}\n\nReview: The next one, which nobody asked about, was good."
+    cut, whole = judged(text), judged(text, judge=Judge(whole=True))
+    assert (cut.pair["target"], whole.pair["target"]) == (analysis(), text)
+    assert cut.pair["pair_id"] != whole.pair["pair_id"]
+
+
 @pytest.mark.parametrize(
     ("text", "prompt", "reason", "detail"),
     [
