@@ -5,6 +5,7 @@ Every recipe is run as `accelerate launch recipes/<stage>.py recipes/configs/<se
 the YAML sets values, the command line wins, and a key that the recipe does not know stops it before any work.
 """
 
+import argparse
 import dataclasses
 import difflib
 import os
@@ -121,6 +122,10 @@ def _parsed(arguments_type: type[Arguments], flags: list[str], argv: list[str], 
     for action in parser._actions:
         if action.nargs == "+":
             action.nargs = "*"  # `publish: []` is a list too
+        if action.dest in known and action.option_strings[0].startswith("--no_"):
+            action.help = argparse.SUPPRESS  # HfArgumentParser's twin of a flag; we say `--flag false`
+        elif action.required:
+            action.help, action.default = f"{action.help} (required)", argparse.SUPPRESS
     try:
         (arguments,) = parser.parse_args_into_dataclasses([*flags, *argv], look_for_args_file=False)
     except ValueError as error:

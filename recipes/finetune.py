@@ -35,7 +35,7 @@ from hub_tools.students.progress import Progress
 
 @dataclass
 class Finetune(Finetuning):
-    namespace: str = field(default="", metadata={"help": "user or organisation that owns the repos"})
+    namespace: str = field(default="", metadata={"help": "user or organisation that owns the repos (required)"})
     name: str = field(default="t5-sentiment", metadata={"help": "scored students are pushed as <name>-<config>"})
     hub: str = field(default="embedded", metadata={"help": "`embedded`, or the URL of a Hub"})
     private: bool = field(default=True, metadata={"help": "who may see results and students"})
@@ -43,9 +43,12 @@ class Finetune(Finetuning):
     benchmark: str = field(
         default="", metadata={"help": "Hub id of a dataset with configs of its own; '': <namespace>/fsa-benchmark"}
     )
-    models: list[str] = field(default_factory=list, metadata={"help": "label=repo or label=repo@revision"})
-    configs: list[str] = field(default_factory=list, metadata={"help": "configs of the benchmark"})
-    seeds: list[int] = field(default_factory=lambda: [42, 52, 62, 72, 82, 142, 152, 162, 172, 182])
+    models: list[str] = field(default_factory=list, metadata={"help": "label=repo or label=repo@revision (required)"})
+    configs: list[str] = field(default_factory=list, metadata={"help": "configs of the benchmark (required)"})
+    seeds: list[int] = field(
+        default_factory=lambda: [42, 52, 62, 72, 82, 142, 152, 162, 172, 182],
+        metadata={"help": "of the runs that each score is the mean of"},
+    )
     train_shares: list[float] = field(
         default_factory=lambda: [1.0], metadata={"help": "shares of train that students learn from, e.g. 0.05 0.25 1"}
     )

@@ -36,13 +36,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     converting.add_argument("paths", nargs="*", metavar="INPUT … OUTPUT", help="a file, or split=file for each split")
     converting.add_argument(
-        "--from", dest="source", metavar="FORMAT", help="of the input (default: what it looks like)"
+        "--from", dest="source", metavar="FORMAT", help="of the input (default: told by its content)"
     )
     converting.add_argument("--to", metavar="FORMAT", help="of the output (default: by its ending, else jsonl)")
     converting.add_argument("--task", help="what `text` is to hold: tsa, asa, acos, asqp")
     converting.add_argument("--config", help="name of the config in a folder or on the Hub; begins with the task")
     converting.add_argument(
-        "--skip_invalid", action="store_true", help="leave out what is wrong, in a file of its own"
+        "--skip_invalid",
+        action="store_true",
+        help="write invalid rows to <output>.rejected.jsonl and go on (default: stop)",
     )
     converting.add_argument("--lossy", action="store_true", help="go on where the output cannot hold everything")
     converting.add_argument("--push", metavar="REPO", help="push the splits as a benchmark, instead of writing files")

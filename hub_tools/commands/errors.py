@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     sampling.add_argument("gold", type=Path, nargs="?", help=".jsonl with `sentence` and `reference` or `text`")
     sampling.add_argument("--task", required=True, help="tsa, asa, acos, asqp, or fields joined by commas")
     sampling.add_argument("--n", type=positive, default=100, help="how many errors (default: 100)")
-    sampling.add_argument("--seed", type=int, default=0, help="the same seed draws the same errors")
+    sampling.add_argument("--seed", type=int, default=0, help="the same seed draws the same errors (default: 0)")
     sampling.add_argument("--stratified", action="store_true", help="each kind of error gets its part of the sample")
     sampling.add_argument("--model", default="", help="the model's name in the table, where the file tells none")
     sampling.add_argument("--config", default="", help="the config's name in the table, where the file tells none")

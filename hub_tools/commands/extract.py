@@ -13,9 +13,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     extracting.add_argument("reviews", type=Path, help=".csv, .tsv, .jsonl, .parquet or .txt")
     extracting.add_argument("--student", required=True, help="fine-tuned student: a repo on the Hub, or a folder")
     extracting.add_argument("--revision", help="branch, tag or commit of the student")
-    extracting.add_argument("--column", help="which column holds the texts (default: text, review, …)")
-    extracting.add_argument("-o", "--output", type=Path, help=".csv or .jsonl (default: a table on the screen)")
-    extracting.add_argument("--batch_size", type=positive, default=64, help="sentences at a time")
+    extracting.add_argument("--column", help="of the texts (default: a usual name, such as text or review)")
+    extracting.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help=".csv or .jsonl, a row per opinion: the text's number from 1, what the opinion is on, polarity, "
+        "sentence, place (default: a table on the screen)",
+    )
+    extracting.add_argument("--batch_size", type=positive, default=64, help="sentences at a time (default: 64)")
     extracting.set_defaults(run=run)
 
 

@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     scoring.add_argument("--details", action="store_true", help="tables by polarity and category, and a confusion")
     scoring.add_argument("--interval", action="store_true", help="a 95%% bootstrap interval of each F1")
     scoring.add_argument("--against", type=Path, metavar="OTHER", help="other predictions, tested against these")
-    scoring.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    scoring.add_argument("--json", action="store_true", help="print JSON (F1 from 0 to 1) instead of tables (percent)")
     scoring.set_defaults(run=run)
 
 

@@ -42,7 +42,8 @@ NOTE = (
     "F1 in percent, mean ± standard deviation over seeds, on `test_hard` (the official test set and the hard "
     "sentences; of quads, which have none, the official `test`); checkpoints chosen on validation. `paper`: malformed "
     "and invented items are dropped before counting; `strict`: they are false positives, and a repeat counts once. "
-    "`mean` averages the configs."
+    "`mean` averages the configs. Implicit: sentences with an opinion that no opinion word tells. Multiple: sentences "
+    "with more than one polarity."
 )
 FEATURED = ("scores", "scores_quads", "shares", "reviews")  # pictures that a card shows
 

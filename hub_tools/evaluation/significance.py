@@ -99,7 +99,7 @@ def _tests(comparisons: Sequence[Comparison]) -> int:
 
 
 def noise_table(comparisons: Sequence[Comparison]) -> Table:
-    """What each subset can show: the difference below which all is noise, and the one that is found 4 times in 5."""
+    """What each subset can show: below which difference it is chance's, and which is found 4 times in 5."""
     worst: dict[tuple[str, str], tuple[float, float, Comparison]] = {}
     for found in comparisons:
         if found.n_sentences:
@@ -130,7 +130,8 @@ def noise_sentences(comparisons: Sequence[Comparison], at_most: int = 3) -> list
     lines = [line for block in noise_table(comparisons).blocks for line in block.lines if line[3] is not None]
     lines.sort(key=lambda line: -line[3].mean)
     return [
-        f"{subset} on {config} has {sentences} sentences: differences below {noise.mean:.1f} points are noise."
+        f"{subset} on {config} has {sentences} sentences: "
+        f"differences below {noise.mean:.1f} points cannot be told from chance."
         for config, subset, sentences, noise, _ in lines[:at_most]
     ]
 

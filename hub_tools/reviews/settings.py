@@ -22,7 +22,7 @@ class ReviewSettings:
     rating_column: str = field(default="", metadata={"help": "columns: 1 to 5 stars; default: none"})
     id_column: str = field(default="", metadata={"help": "columns: a unique name; default: file and row number"})
     domain_column: str = field(default="", metadata={"help": "columns: what is reviewed; default: see `domain`"})
-    domain: str = field(default="", metadata={"help": "what is reviewed, e.g. `restaurant`; the prompts depend on it"})
+    domain: str = field(default="", metadata={"help": "what is reviewed, e.g. `restaurant`: names the corpus config"})
     licence: str = field(default="", metadata={"help": "terms of the reviews; known for Yelp and Amazon"})
     category: str = field(
         default="",

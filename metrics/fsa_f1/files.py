@@ -2,6 +2,7 @@
 """Predictions and gold in files, joined for the scorer."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -60,10 +61,10 @@ def _joined(
     missing = [id_ for id_ in ids if id_ not in answers]
     extra = [id_ for id_ in answers if id_ not in known]
     if missing or extra:
+        found = [_some(missing, f"of {gold} without a prediction")] if missing else []
+        found += [_some(extra, f"that {gold} does not have")] if extra else []
         raise ScoringFileError(
-            f"{predictions}: {len(missing)} ids of {gold} have no prediction (e.g. {missing[:3]}), and "
-            f"{len(extra)} ids are not in it (e.g. {extra[:3]}). "
-            "Every sentence needs one prediction; '' says 'no opinion'."
+            f"{predictions}: {'; '.join(found)}. Every sentence needs one prediction; '' says 'no opinion'."
         )
     return [answers[id_] for id_ in ids]
 
@@ -123,3 +124,9 @@ def flags(path: Path, rows: list[tuple[int, dict]], name: str) -> list[bool] | N
                 f"{path}:{line}: field '{name}' should be true or false on every line, or on none; found {flag!r}."
             )
     return found
+
+
+def _some(ids: Sequence[str], what: str) -> str:
+    """How many, and which: at most three of them."""
+    shown = ", ".join(f"'{id_}'" for id_ in ids[:3]) + (", …" if len(ids) > 3 else "")
+    return f"{len(ids)} id{'s' if len(ids) > 1 else ''} {what} ({shown})"

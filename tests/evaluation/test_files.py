@@ -106,8 +106,8 @@ def test_a_line_separator_within_a_text_does_not_end_its_line(score):
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
-        (PREDICTIONS[:1], r"1 ids of .*gold\.jsonl have no prediction \(e\.g\. \['1'\]\), and 0 ids are not in it"),
-        ([*PREDICTIONS, {"id": "3", "prediction": ""}], r"0 ids .* and 1 ids are not in it \(e\.g\. \['3'\]\)"),
+        (PREDICTIONS[:1], r"predictions\.jsonl: 1 id of .*gold\.jsonl without a prediction \('1'\)\. Every"),
+        ([*PREDICTIONS, {"id": "3", "prediction": ""}], r"predictions\.jsonl: 1 id that .*gold\.jsonl does not have \('3'\)\. Every"),
         (
             [*PREDICTIONS, PREDICTIONS[0]],
             r"predictions\.jsonl:3: id '2' occurs before, at line 1; of several runs, give one.s rows",

@@ -75,7 +75,7 @@ def test_noise_is_of_the_noisiest_model_and_empty_subsets_have_none():
     table = noise_table(found)
     assert [line[1:4] for line in table.blocks[0].lines] == [["All", "100", Value(4)], ["Multiple", "100", Value(5)]]
     assert noise_sentences(found, 1) == [
-        "Multiple on TSA-Laptop14 has 100 sentences: differences below 5.0 points are noise."
+        "Multiple on TSA-Laptop14 has 100 sentences: differences below 5.0 points cannot be told from chance."
     ]
 
 

@@ -203,7 +203,7 @@ def test_a_subsets_line_says_what_is_noise():
     counts = counts_of([[1] * 60 + [0] * 39])
     line = noise_line("Multiple on tsa-laptop14", counts)
     assert line.startswith("Multiple on tsa-laptop14 has 99 sentences: differences below 13.")
-    assert line.endswith("points are noise, and one of 19.4 is found four times in five.")
+    assert line.endswith("points cannot be told from chance, and one of 19.4 is found four times in five.")
     assert noise_line("It", counts[:, :0]) == "It has no sentences: it shows nothing."
 
 

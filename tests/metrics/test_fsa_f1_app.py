@@ -95,7 +95,7 @@ def test_files_are_joined_by_id_or_are_one(app, tmp_path):
 
 def test_a_mistake_in_a_file_is_named_by_line_without_the_servers_folders(app, tmp_path):
     predictions, gold = write_lines(tmp_path / "p.jsonl", SAID[:1]), write_lines(tmp_path / "g.jsonl", ROWS)
-    with pytest.raises(gradio.Error, match=r"^.p.jsonl: 1 ids of g.jsonl have no prediction \(e.g. \['1'\]\)"):
+    with pytest.raises(gradio.Error, match=r"^.p.jsonl: 1 id of g.jsonl without a prediction \('1'\)"):
         app.score_files(predictions, gold, "tsa", [])
     with pytest.raises(gradio.Error, match="Choose a file of predictions"):
         app.score_files(None, gold, "tsa", [])

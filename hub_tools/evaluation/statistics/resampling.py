@@ -204,7 +204,7 @@ def noise_line(name: str, a: np.ndarray, b: np.ndarray | None = None) -> str:
         return f"{name} has no sentences: it shows nothing."
     noise, sure = (100 * smallest_difference(a, b, power) for power in (0.5, 0.8))
     return (
-        f"{name} has {n_sentences:,} sentences: differences below {noise:.1f} points are noise, "
+        f"{name} has {n_sentences:,} sentences: differences below {noise:.1f} points cannot be told from chance, "
         f"and one of {sure:.1f} is found four times in five."
     )
 
