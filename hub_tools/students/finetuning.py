@@ -42,6 +42,13 @@ class Finetuning:
     max_length: int = field(default=100, metadata={"help": "tokens of an output, at most"})
     test_num_beams: int = field(default=1, metadata={"help": "beams on the test set; validation is always greedy"})
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "eval_batch_size", "max_length", "test_num_beams"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}.")
+        if self.lr < 0:
+            raise ValueError(f"lr must be at least 0, found {self.lr}.")
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -137,10 +144,13 @@ def finetune(
         hear: is told of each epoch as it ends.
 
     Raises:
-        ValueError: another split, or the processes cannot share a batch of `settings.batch_size` evenly.
+        ValueError: another split, one of the two without rows, or the processes cannot share a batch of
+            `settings.batch_size` evenly.
         FloatingPointError: the loss is not a number any more.
     """
     rows = {refuse_test_split(split): list(part) for split, part in splits.items()}
+    if empty := [split for split in TRAINING_SPLITS if not rows.get(split)]:
+        raise ValueError(f"Fine-tuning needs rows of {' and '.join(TRAINING_SPLITS)}; none of {' and '.join(empty)}.")
     if settings.batch_size % PartialState().num_processes:
         found = f"batch_size {settings.batch_size} cannot be shared by {PartialState().num_processes} processes"
         raise ValueError(f"{found}; change either.")

@@ -1,4 +1,4 @@
-"""What the machine at hand is good at: whether bf16 makes training faster here, and why."""
+"""What the machine at hand is good at: whether bf16 makes training faster here, and why; and when memory is short."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,13 @@ class Gain(NamedTuple):
 
     def __bool__(self) -> bool:
         return self.gains
+
+
+def is_short_memory(error: BaseException) -> bool:
+    """Whether torch, or Python, says by `error` that memory is short; on a CPU torch has no type for it."""
+    text = str(error)
+    short = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return short or "not enough memory" in text or "can't allocate memory" in text
 
 
 def gains_from_bf16(device: torch.device | str, cpuinfo: Path = Path("/proc/cpuinfo")) -> Gain:

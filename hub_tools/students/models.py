@@ -3,7 +3,7 @@
 import json
 import logging
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -55,6 +55,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, sentinels: int = 0) -
 
     Raises:
         ValueError: `vocab_size` is less than the number of different signs.
+        Exception: whatever `texts` raises.
     """
     unigram = Tokenizer(Unigram())
     unigram.normalizer = normalizers.Replace(NEWLINE, " ")
@@ -70,9 +71,20 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, sentinels: int = 0) -
         initial_alphabet=[sign for sign in string.printable if not sign.isspace()],
         show_progress=False,
     )
+    failed: list[Exception] = []  # while the texts were read, which is no fault of the size
+
+    def watched() -> Iterator[str]:
+        try:
+            yield from texts
+        except Exception as error:
+            failed.append(error)
+            raise
+
     try:
-        unigram.train_from_iterator(texts, trainer)
+        unigram.train_from_iterator(watched(), trainer)
     except Exception as error:  # the library raises nothing narrower
+        if failed:
+            raise failed[0] from None
         raise ValueError(f"vocab_size {vocab_size} is too small for these texts: {error}.") from error
     vocabulary = json.loads(unigram.to_str())["model"]["vocab"]  # the scores show only in the JSON form
     # The trainer sums in any order and leaves ties as its hash tables have them; the same texts shall give the same

@@ -196,14 +196,15 @@ def learning_rate(step: int, *, schedule: str, lr: float, final_lr: float, steps
       applies its linear part's first factor of 0.5 once and the cosine goes on from there, so the runs behind the
       paper's tables most likely started at 1.5e-3.
 
-    `warmup_steps` (0 in the paper) rises linearly from `lr / warmup_steps`, for students with random weights.
+    `warmup_steps` (0 in the paper) rises linearly from `lr / warmup_steps` to `lr`, for students with random weights;
+    with a warm-up nothing is halved, as in the reference code.
 
     Raises:
         ValueError: the schedule is neither `paper` nor `reference`.
     """
     if schedule not in {"paper", "reference"}:
         raise ValueError(f"schedule must be 'paper' or 'reference', got '{schedule}'.")
-    peak = lr / 2 if schedule == "reference" else lr
+    peak = lr / 2 if schedule == "reference" and not warmup_steps else lr
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, steps - warmup_steps)

@@ -22,6 +22,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hub_tools.students.attention import written_one_by_one
+from hub_tools.students.hardware import is_short_memory
 from hub_tools.students.losses import summed_cross_entropy
 
 
@@ -163,7 +164,9 @@ def packs(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> bool:
         usual = {name: tensor.to(model.device) for name, tensor in padded(rows, pad).items()}
         wanted = model(**usual).loss.float() * (usual["labels"] != -100).sum()
         found = [loss({name: tensor.to(model.device) for name, tensor in batch.items()}) for batch in (usual, *ways)]
-    except (RuntimeError, TypeError, ValueError, IndexError):  # a model that does not take such masks
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:  # a model that does not take such masks
+        if is_short_memory(error):
+            raise
         return False
     finally:
         model.train(training)

@@ -67,6 +67,14 @@ def test_only_train_and_validation_may_be_trained_on():
             finetune(*student(), {**SPLITS, split: ROWS}, "tsa", 1, SETTINGS)
 
 
+def test_what_cannot_be_trained_is_refused_before_the_first_step():
+    tokenizer = tiny_tokenizer()
+    with pytest.raises(ValueError, match=r"epochs must be at least 1, found 0"):
+        Finetuning(epochs=0)
+    with pytest.raises(ValueError, match=r"rows of train and validation; none of validation"):
+        finetune(tiny_model(tokenizer), tokenizer, {"train": [{}]}, "tsa", 42, SETTINGS)
+
+
 def test_two_epochs_run_and_tell_what_came_out(tmp_path):
     model, tokenizer = student()
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}

@@ -82,6 +82,15 @@ def test_a_vocabulary_without_room_for_every_sign_is_refused():
         fresh_student(SENTENCES, **{**SHAPE, "vocab_size": 90})
 
 
+def test_what_goes_wrong_while_texts_are_read_is_not_blamed_on_the_vocabulary():
+    def texts():
+        yield SENTENCES[0]
+        raise ConnectionError("the Hub is down")
+
+    with pytest.raises(ConnectionError, match=r"^the Hub is down$"):
+        fresh_student(texts(), **SHAPE)
+
+
 def test_what_is_saved_is_what_is_loaded(fresh, tmp_path):
     model, tokenizer = fresh
     model.config.fsa_task = "tsa"

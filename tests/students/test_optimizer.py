@@ -262,6 +262,12 @@ def test_the_warm_up_rises_in_equal_steps_to_the_peak_and_the_cosine_begins_ther
     assert all(later < earlier for earlier, later in pairwise(rates[4:]))
 
 
+def test_with_a_warm_up_the_reference_schedule_halves_nothing():
+    assert [rate(step, "reference", 100, warmup_steps=4) for step in range(100)] == [
+        rate(step, "paper", 100, warmup_steps=4) for step in range(100)
+    ]
+
+
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match=r"'paper' or 'reference', got 'linear'"):
         rate(0, "linear")

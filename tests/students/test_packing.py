@@ -241,3 +241,13 @@ def test_compiled_the_loss_and_gradients_are_the_same():
     assert found_loss == pytest.approx(loss, rel=1e-5)
     for name, gradient in wanted.items():
         assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-4), name
+
+
+def test_memory_that_is_short_is_no_reason_to_pad(monkeypatch):
+    def full(*batches, **more):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = student("t5")
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        packs(model, [([5, 1], [6, 1])], PAD)
