@@ -5,10 +5,11 @@
     push_model(...)            # the student itself
     remote.finish()            # its checkpoints are of no more use
 
-The branch `checkpoints` has the newest one only, as one commit: the files of the folder that the trainer wrote (see
-`hub_tools.students.checkpoints`) and a card. History is squashed after each push, and the states that no commit holds
-any more are deleted where the Hub can do so, for each may have gigabytes. (The embedded Hub keeps what was uploaded:
-what is pushed there lies on this machine a second time.)
+Each run has a branch of its own, `checkpoints-<12 digits of its digest>`, for runs with other options may go by the
+same name. It has the newest one only, as one commit: the files of the folder that the trainer wrote (see
+`hub_tools.students.checkpoints`) and a card. History is squashed after each push, and the run's states that no branch
+or tag holds any more are deleted where the Hub can do so, for each may have gigabytes. (The embedded Hub keeps what
+was uploaded: what is pushed there lies on this machine a second time.)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from .push import push_model
 
 logger = logging.getLogger(__name__)
 
-BRANCH = "checkpoints"
+PREFIX = "checkpoints-"
 STATE, RECORD = "state.safetensors", "checkpoint.json"
 FILES = (STATE, "log.json", RECORD)
 CARD = """---
@@ -58,10 +59,14 @@ class HubCheckpoints:
         repo_id: the student's repo; it is made if it does not exist.
         run: digest of the run (`Run.digest`).
         private: who may see the repo, if it has to be made.
+
+    Attributes:
+        branch: the only one that is written, squashed or deleted.
     """
 
     def __init__(self, repo_id: str, run: str, *, private: bool = True) -> None:
         self.repo_id, self.run, self.private = repo_id, run, private
+        self.branch = f"{PREFIX}{run[:12]}"
         self._thread: threading.Thread | None = None
         self._reading: Path | None = None
         self._over = False  # the student itself is on the Hub
@@ -90,7 +95,7 @@ class HubCheckpoints:
     def _copy(self, checkpoint: Path) -> None:
         try:
             self.push(checkpoint)
-            logger.info("%s lies on the Hub too (%s, revision %s).", checkpoint.name, self.repo_id, BRANCH)
+            logger.info("%s lies on the Hub too (%s, revision %s).", checkpoint.name, self.repo_id, self.branch)
             if self._over:
                 self._clear()
         except Exception as error:  # whatever it is, it must not stop the training
@@ -106,21 +111,54 @@ class HubCheckpoints:
         """
         record = json.loads((checkpoint / RECORD).read_text(encoding="utf-8"))
         card = CARD.format(step=record["step"], run=self.run[:12])
-        push_model(checkpoint, self.repo_id, card=card, private=self.private, revision=BRANCH)
+        with explained(f"look for checkpoints in model {self.repo_id}"):
+            earlier = self._own_states()
+        push_model(checkpoint, self.repo_id, card=card, private=self.private, revision=self.branch)
         api = HfApi()
         with explained(f"squash the checkpoints of {self.repo_id}"):
-            api.super_squash_history(self.repo_id, branch=BRANCH, commit_message=f"step {record['step']}")
-            self._delete_states_but(record["sha256"][STATE])
-            return api.model_info(self.repo_id, revision=BRANCH).sha
+            api.super_squash_history(self.repo_id, branch=self.branch, commit_message=f"step {record['step']}")
+            self._delete_unheld(earlier)
+            return api.model_info(self.repo_id, revision=self.branch).sha
 
-    def _delete_states_but(self, kept: str | None) -> None:
-        """Deletes for good the states of earlier checkpoints, which squashing alone leaves in the Hub's store."""
+    def _own_states(self) -> set[str]:
+        """The sums of the states in the history of this run's branch, which may be deleted; none if there is none."""
         if is_loopback(constants.ENDPOINT):
-            return  # the embedded Hub has no such call
+            return set()  # the embedded Hub cannot delete one
+        try:
+            commits = HfApi().list_repo_commits(self.repo_id, revision=self.branch)
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            return set()
+        return self._states(commit.commit_id for commit in commits)
+
+    def _states(self, commits: Iterable[str]) -> set[str]:
+        """The sums of the states that these commits hold."""
+        found = (info for commit in commits for info in HfApi().get_paths_info(self.repo_id, STATE, revision=commit))
+        return {info.lfs.sha256 for info in found if info.lfs}
+
+    def _delete_unheld(self, states: set[str]) -> None:
+        """Deletes for good those that no branch or tag holds: squashing alone leaves them in the Hub's store.
+
+        Only this run's own ones are asked for. The Hub lists what was ever uploaded to the repo, also what another run
+        has uploaded and is about to commit.
+        """
+        if not states:
+            return
         api = HfApi()
-        old = [each for each in api.list_lfs_files(self.repo_id) if each.filename == STATE and each.file_oid != kept]
+        refs = api.list_repo_refs(self.repo_id)
+        unheld = states - self._states({ref.target_commit for ref in (*refs.branches, *refs.tags)})
+        old = [each for each in api.list_lfs_files(self.repo_id) if each.file_oid in unheld]
         if old:
             api.permanently_delete_lfs_files(self.repo_id, old, rewrite_history=False)
+
+    def newest(self) -> int | None:
+        """The step of the newest checkpoint of this run on the Hub; None if it has none.
+
+        Raises:
+            PushError: the Hub cannot be asked.
+        """
+        with explained(f"look for checkpoints in model {self.repo_id}"):
+            record, _ = self._record()
+        return record["step"] if record else None
 
     def fetch(self, folder: Path) -> Path | None:
         """Puts the newest checkpoint of this run into `folder` as `step-N`; None if the Hub has none.
@@ -134,31 +172,29 @@ class HubCheckpoints:
             record, commit = self._record()
             if record is None:
                 return None
-            if record.get("run") != self.run:
-                logger.info("The checkpoint in %s is of another run and is not used.", self.repo_id)
-                return None
             for name in FILES:
                 hf_hub_download(self.repo_id, name, revision=commit, local_dir=partial)
             shutil.rmtree(partial / ".cache", ignore_errors=True)
-            final = folder / f"step-{int(record['step']):07d}"
+            final = folder / f"step-{record['step']:07d}"
             shutil.rmtree(final, ignore_errors=True)  # a damaged one, or there would be nothing to fetch
             partial.rename(final)
         logger.info("%s was fetched from %s.", final.name, self.repo_id)
         return final
 
     def _record(self) -> tuple[dict[str, Any] | None, str]:
+        """What the branch says of its checkpoint, if that is one of this run, and the branch's commit."""
         try:
-            commit = HfApi().model_info(self.repo_id, revision=BRANCH).sha
+            commit = HfApi().model_info(self.repo_id, revision=self.branch).sha
             path = hf_hub_download(self.repo_id, RECORD, revision=commit)
             record = json.loads(Path(path).read_text(encoding="utf-8"))
         except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError, json.JSONDecodeError):
             return None, ""
-        whole = isinstance(record, dict) and isinstance(record.get("step"), int)
-        return (record if whole else None), commit
+        ours = isinstance(record, dict) and isinstance(record.get("step"), int) and record.get("run") == self.run
+        return (record if ours else None), commit
 
     def finish(self, seconds: float = 60) -> None:
         """
-        Takes the checkpoints off the Hub after the copy under way, for which it waits so long; never raises.
+        Takes this run's checkpoint off the Hub after the copy under way, for which it waits so long; never raises.
 
         One that takes longer takes itself off when it has arrived, if the process still lives then. A run that finds
         its student on the Hub calls this too, for those that did not.
@@ -170,14 +206,17 @@ class HubCheckpoints:
         self._clear()
 
     def _clear(self) -> None:
-        with _logged(f"the branch {BRANCH} of {self.repo_id} stays"), explained(f"clear model {self.repo_id}"):
+        with _logged(f"the branch {self.branch} of {self.repo_id} stays"), explained(f"clear model {self.repo_id}"):
             try:
-                branches = HfApi().list_repo_refs(self.repo_id).branches
+                branches = {branch.name for branch in HfApi().list_repo_refs(self.repo_id).branches}
             except RepositoryNotFoundError:
                 return
-            if BRANCH in {branch.name for branch in branches}:
-                HfApi().delete_branch(self.repo_id, branch=BRANCH)
-                self._delete_states_but(None)
+            if self.branch in branches:
+                states = self._own_states()
+                HfApi().delete_branch(self.repo_id, branch=self.branch)
+                self._delete_unheld(states)
+            if others := sorted(name for name in branches - {self.branch} if name.startswith(PREFIX)):
+                logger.info("%s has checkpoints of other runs, which stay: %s.", self.repo_id, ", ".join(others))
 
 
 @contextmanager

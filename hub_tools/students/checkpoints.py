@@ -10,11 +10,13 @@ A checkpoint whose files do not have these sums is named in a warning and passed
 kept. It depends on the run's digest, the number of processes aside: a checkpoint of another run is never resumed.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +33,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 logger = logging.getLogger(__name__)
 
 UNREADABLE_JSON = (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError)
-STATE, LOG, RECORD = "state.safetensors", "log.json", "checkpoint.json"
+STATE, LOG, RECORD, LOCK = "state.safetensors", "log.json", "checkpoint.json", ".lock"
 
 
 class Remote(Protocol):
@@ -43,6 +45,9 @@ class Remote(Protocol):
 
     def offer(self, checkpoint: Path) -> None:
         """Takes a new checkpoint, or leaves it for the next one; returns at once and never raises."""
+
+    def newest(self) -> int | None:
+        """The step of its newest checkpoint of this run, None if it has none; RuntimeError if it cannot be asked."""
 
     def fetch(self, folder: Path) -> Path | None:
         """Puts its newest checkpoint of this run into `folder` as `step-N`, and says where; None if it has none."""
@@ -56,6 +61,40 @@ class Checkpoint:
     log: dict[str, Any]
     numbers: dict[str, dict[str, float]]
     tensors: dict[str, torch.Tensor]
+
+
+@contextmanager
+def held(folder: Path, accelerator: Accelerator) -> Iterator[None]:
+    """
+    Keeps others from training into `folder` within the block: they would write the same files.
+
+    The main process has the lock, for it alone writes; it is gone with the process, however that ends.
+
+    Raises:
+        ValueError: another process has it; every process of this run raises then.
+    """
+    taken, lock = False, None
+    try:
+        if accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / LOCK).open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                taken = True
+        if agreed(taken, accelerator):
+            raise ValueError(f"another process trains this run in {folder}; wait for it or stop it.")
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def agreed(said: bool, accelerator: Accelerator) -> bool:
+    """Whether any process says so, the same for all; all of them must call this."""
+    if accelerator.num_processes == 1:
+        return said
+    return bool(accelerator.reduce(torch.tensor(float(said), device=accelerator.device), reduction="sum") > 0)
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
@@ -154,17 +193,19 @@ def _read(path: Path, run: str) -> Checkpoint:
 
 def find(folder: Path, accelerator: Accelerator, run: str = "", remote: Remote | None = None) -> Checkpoint | None:
     """
-    The newest checkpoint in `folder` (on a machine that has none there: of `remote`), the same for all processes.
+    The newest checkpoint in `folder`, or of `remote` if that has a newer one, the same for all processes.
 
     The main process reads and the others are told, for on several machines only one of them has the folder.
 
     Raises:
         ValueError: what is there is of another run.
+        RuntimeError: there is none in `folder`, and `remote` cannot be asked.
     """
     checkpoint = None
     if accelerator.is_main_process:
         checkpoint = newest(folder, run)
-        if checkpoint is None and remote is not None and remote.fetch(folder) is not None:
+        if remote is not None and _is_newer(remote, folder, checkpoint.step if checkpoint else None):
+            checkpoint = None  # there may be no room for two
             checkpoint = newest(folder, run)
     if accelerator.num_processes == 1:
         return checkpoint
@@ -183,6 +224,19 @@ def find(folder: Path, accelerator: Accelerator, run: str = "", remote: Remote |
         torch.distributed.broadcast(mine, src=0)
         tensors[name] = mine.cpu()
     return Checkpoint(step, log, numbers, tensors)
+
+
+def _is_newer(remote: Remote, folder: Path, here: int | None) -> bool:
+    """Whether `remote` had a checkpoint of a later step than `here`, which now lies in `folder`."""
+    try:
+        there = remote.newest()
+        newer = there is not None and (here is None or there > here)
+        return newer and remote.fetch(folder) is not None
+    except RuntimeError as error:
+        if here is None:  # the run would begin anew, and replace what it could not see
+            raise
+        logger.warning("Going on from step %d in %s, though there may be a newer checkpoint: %s", here, folder, error)
+        return False
 
 
 @torch.no_grad()

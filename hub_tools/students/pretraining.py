@@ -7,6 +7,7 @@ Pretraining on the sentiment understanding corpus: review in, teacher's text out
 """
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,12 @@ class Pretraining:
         for name in ("steps", "pairs_per_step", "pairs_per_forward", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}.")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be a number above 0, found {self.lr}.")
+        for name in ("final_lr", "warmup_steps", "max_grad_norm", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number of at least 0, found {getattr(self, name)}.")
+        self.rate(0)  # refuses an unknown schedule
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -71,7 +78,8 @@ class TrainingLog:
     What the card tells of the run, each list one of [step, value].
 
     `losses` and `validation` are nats per target token (validation after so many steps), `padding` the share of
-    computed positions that were, `speed` input and target tokens a second, of which padding is none.
+    computed positions that were, `speed` input and target tokens a second, of which padding is none. `layout` and
+    `precision` (as accelerate calls it) tell all there were, in order: "no, then bf16 from step 4000".
     """
 
     losses: list[list[float]] = field(default_factory=list)
@@ -90,6 +98,20 @@ class TrainingLog:
     def read(cls, recorded: Mapping[str, Any]) -> Self:
         """What a checkpoint keeps of it; fields that this version does not know are left out."""
         return cls(**{name: value for name, value in recorded.items() if name in cls.__dataclass_fields__})
+
+    def computes(self, **how: str) -> list[str]:
+        """Notes how it computes (`layout`, `precision`) from the last resume on; returns what is not as before."""
+        step = self.resumed_at[-1] if self.resumed_at else 0
+        changes = []
+        for name, now in how.items():
+            told = getattr(self, name)
+            before = told.rpartition(", then ")[2].partition(" from step ")[0]
+            if not step or not told:
+                setattr(self, name, now)
+            elif now != before:
+                setattr(self, name, f"{told}, then {now} from step {step}")
+                changes.append(f"{name} was '{before}', and is '{now}' from step {step} on")
+        return changes
 
     def add(self, step: int, outcome: StepOutcome, inputs: int, targets: int, speed: float) -> None:
         """What a step came to."""
@@ -132,8 +154,9 @@ def pretrain(
     Trains `model` for `settings.steps` optimiser steps and returns it with its log.
 
     Dropout is seeded by pass, so a run killed at any moment and started again ends as an undisturbed one: it goes on
-    from the newest whole checkpoint in `folder`, or on a machine without one from that of `remote`. Ctrl-C lets the
-    step end and writes its checkpoint; a second one stops at once.
+    from the newest whole checkpoint in `folder`, or from that of `remote` if it is of a later step. Where it goes on
+    in another precision or layout it ends with other bits, which a warning and the log tell. Ctrl-C lets the step end
+    and writes its checkpoint; a second one stops at once.
 
     Args:
         training, validation: (source ids, target ids) of each pair, unpadded; a list, or `EncodedPairs`, whose
@@ -147,53 +170,59 @@ def pretrain(
             `packing.layout`); rows may then hold more than two sides.
 
     Raises:
-        ValueError: there is nothing to train on, or the checkpoint in `folder` is of another run.
+        ValueError: there is nothing to train on, the checkpoint in `folder` is of another run, or another process
+            trains there.
+        RuntimeError: `folder` has no checkpoint, and `remote` cannot be asked for one.
         FloatingPointError: a loss or gradient is not finite; step, pass and pairs are named, the checkpoints are kept.
         OutOfMemory: says what to lower.
-        KeyboardInterrupt: after a Ctrl-C.
+        KeyboardInterrupt: after a Ctrl-C, also one in the last step, whose checkpoint is written as any other's.
     """
     if not len(training):
         raise ValueError("The corpus holds no pair to train on; see the `rejected` config of the corpus for reasons.")
     if loss is not None and accelerator.is_fsdp2:
         raise ValueError("A loss of one's own needs the whole model in every process: train it with DDP, not FSDP2.")
-    steps = Steps(model, training, accelerator, settings.pairs_per_forward, loss, collate, settings.compile)
-    found = checkpoints.find(folder, accelerator, run, remote)
-    if found:
-        checkpoints.load_weights(found, model)
-        logger.info("Going on from %s (step %d of %d).", folder, found.step, settings.steps)
-    unsharded = deepcopy(model) if accelerator.is_fsdp2 else model
-    optimizer = RMSScaledAdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    if settings.compile:
-        steps.loss.compile(dynamic=True)  # the number of tokens differs from batch to batch
-    steps.loss, _ = accelerator.prepare(steps.loss, optimizer)
-    log, start = TrainingLog(), 0
-    if found:
-        checkpoints.load_optimizer(found, model, optimizer)
-        log, start = TrainingLog.read(found.log), found.step
-        log.resumed_at.append(start)
-        del found
-    log.layout, log.precision = steps.layout, accelerator.mixed_precision
-    log.processes = accelerator.num_processes
+    with checkpoints.held(folder, accelerator):
+        steps = Steps(model, training, accelerator, settings.pairs_per_forward, loss, collate, settings.compile)
+        found = checkpoints.find(folder, accelerator, run, remote)
+        if found:
+            checkpoints.load_weights(found, model)
+            logger.info("Going on from %s (step %d of %d).", folder, found.step, settings.steps)
+        unsharded = deepcopy(model) if accelerator.is_fsdp2 else model
+        optimizer = RMSScaledAdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        if settings.compile:
+            steps.loss.compile(dynamic=True)  # the number of tokens differs from batch to batch
+        steps.loss, _ = accelerator.prepare(steps.loss, optimizer)
+        log, start = TrainingLog(), 0
+        if found:
+            checkpoints.load_optimizer(found, model, optimizer)
+            log, start = TrainingLog.read(found.log), found.step
+            log.resumed_at.append(start)
+            del found
+        if start < settings.steps:
+            changes = log.computes(layout=steps.layout, precision=accelerator.mixed_precision)
+            if changes and accelerator.is_main_process:
+                logger.warning("Going on, though to other bits: %s.", "; ".join(changes))
+        log.processes = accelerator.num_processes
 
-    def keep(done: int) -> None:
-        spare = remote.reading if remote else None
-        path = checkpoints.save(folder, done, model, optimizer, asdict(log), accelerator, run, spare)
-        # The student itself follows the last one.
-        if remote and accelerator.is_main_process and done < settings.steps:
-            remote.offer(path)
+        def keep(done: int) -> None:
+            spare = remote.reading if remote else None
+            path = checkpoints.save(folder, done, model, optimizer, asdict(log), accelerator, run, spare)
+            # The student itself follows the last one.
+            if remote and accelerator.is_main_process and done < settings.steps:
+                remote.offer(path)
 
-    try:
-        _go_through(steps, optimizer, validation, settings, log, start, keep)
-    except FloatingPointError as error:
-        raise FloatingPointError(
-            f"{error}. No weight was changed, and the checkpoints in {folder} are kept. Lower lr ({settings.lr}) or "
-            f"raise warmup_steps ({settings.warmup_steps}) and start again."
-        ) from error
-    if accelerator.is_fsdp2:
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                unsharded.get_parameter(name).copy_(checkpoints.whole(parameter))
-    return unsharded, log
+        try:
+            _go_through(steps, optimizer, validation, settings, log, start, keep)
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"{error}. No weight was changed, and the checkpoints in {folder} are kept. Lower lr ({settings.lr}) "
+                f"or raise warmup_steps ({settings.warmup_steps}) and start again."
+            ) from error
+        if accelerator.is_fsdp2:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    unsharded.get_parameter(name).copy_(checkpoints.whole(parameter))
+        return unsharded, log
 
 
 def _go_through(
@@ -206,20 +235,24 @@ def _go_through(
     keep: Callable[[int], None],
 ) -> None:
     """The loop: steps, validations and checkpoints from `start` to the end, told in `log` and on a bar."""
-    accelerator, began = steps.accelerator, time.time() - log.seconds
+    accelerator, began, done = steps.accelerator, time.time() - log.seconds, start
+    passes = getattr(steps.rows, "epochs", 1)  # of span corruption: each has masks of its own
     with _bar(settings.steps, start, accelerator.is_main_process) as bar, stop_on_interrupt() as stop:
         for step in range(start, settings.steps):
-            chosen = plan_step(step, len(steps.rows), settings.pairs_per_step, settings.seed)
+            chosen = plan_step(step, len(steps.rows), settings.pairs_per_step, settings.seed, passes)
             rate, clock = settings.rate(step), time.perf_counter()
-            outcome = steps.train(step, chosen, optimizer, rate, settings.max_grad_norm, settings.seed, stop.asked)
+            outcome = steps.train(
+                step, chosen, optimizer, rate, settings.max_grad_norm, settings.seed, lambda: stop.asked
+            )
             inputs, targets = steps.lengths[chosen].sum(axis=0).tolist()
             speed = (inputs + targets) / (time.perf_counter() - clock)
             log.add(step, outcome, inputs, targets, speed)
             log.seconds = time.time() - began
             facts = {"loss": outcome.loss, "lr": rate, "tokens/s": speed, "padding": outcome.padding}
             done, last = step + 1, step + 1 == settings.steps
+            shown = {"loss": f"{outcome.loss:.3f}", "lr": f"{rate:.1e}", "tokens/s": f"{speed:.0f}"}
+            bar.set_postfix(shown, refresh=False)  # at once it would be at every step, whatever `mininterval`
             bar.update()
-            bar.set_postfix(loss=f"{outcome.loss:.3f}", lr=f"{rate:.1e}", **{"tokens/s": f"{speed:.0f}"})
             if len(validation) and (last or done % settings.validate_every == 0):
                 log.validation.append([done, steps.validate(validation)])
                 logger.info("step %d: validation loss %.4f", *log.validation[-1])
@@ -227,9 +260,11 @@ def _go_through(
             accelerator.log(facts, step=step)
             if last or outcome.stop or done % settings.checkpoint_every == 0:
                 keep(done)
-            if outcome.stop and not last:
-                logger.warning("Stopped at step %d of %d, whose checkpoint is written.", done, settings.steps)
-                raise KeyboardInterrupt
+            if outcome.stop:
+                break
+    if checkpoints.agreed(stop.asked, accelerator):  # in the last step too, or in its validation
+        logger.warning("Stopped at step %d of %d, whose checkpoint is written.", done, settings.steps)
+        raise KeyboardInterrupt
 
 
 def _bar(steps: int, start: int, shown: bool) -> tqdm:

@@ -202,6 +202,8 @@ class SoftPairs(Sequence):
                 f"The soft targets in {targets.folder} are of {len(targets)} other pairs, not of these {len(rows)}: "
                 "make them of the pairs that are trained on, after the hold-out."
             )
+        if hasattr(rows, "where"):
+            self.where = rows.where  # of the encoded corpus, to name pairs by
 
     def __len__(self) -> int:
         return len(self.rows)

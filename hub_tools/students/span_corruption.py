@@ -116,8 +116,8 @@ class SpanCorrupted(Sequence):
     Reviews as training pairs, `epochs` times over and masked anew each time: `[i]` → (source ids, target ids).
 
     Pair `i` is review `i % reviews` in epoch `i // reviews`, masked under (seed, epoch, review): whoever asks, in
-    whatever order, on whichever process, gets the same pair. Reviews of fewer than two tokens have nothing to restore
-    from and are left out.
+    whatever order, on whichever process, gets the same pair. `pretrain` reads them epoch by epoch (`plan_step`), every
+    review once in each. Reviews of fewer than two tokens have nothing to restore from and are left out.
 
     Targets need no limit: they are shorter than their review, but for reviews of four tokens or less.
 
@@ -129,6 +129,7 @@ class SpanCorrupted(Sequence):
         epochs: passes over the reviews.
 
     Attributes:
+        epochs: as given.
         lengths: (pairs, 2) int32: source and target tokens of every pair, end marks included.
         cost: what the encoding cost (if `reviews` tells), and `too_short`, the reviews left out.
 
@@ -140,10 +141,14 @@ class SpanCorrupted(Sequence):
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1, found {epochs}.")
         self._sentinels, self._seed, self._reviews = sentinel_ids(tokenizer), seed, reviews
+        self.epochs = epochs
         self._before, self._after = frame(tokenizer)
         around = len(self._before) + len(self._after)
         tokens = _source_lengths(reviews) - around
         self._chosen = np.flatnonzero(tokens >= 2)
+        if hasattr(reviews, "where"):
+            # As that of `EncodedPairs`: the row of its corpus. Of a list nobody can tell, so it is not there then.
+            self.where = lambda index: reviews.where(int(self._chosen[range(len(self))[index] % len(self._chosen)]))
         noise, spans = noise_counts(tokens[self._chosen], len(self._sentinels))
         once = np.stack([tokens[self._chosen] - noise + spans, noise + spans + 1], axis=1) + around
         self.lengths: np.ndarray = np.tile(once.astype(np.int32), (epochs, 1))

@@ -41,13 +41,20 @@ def hold_out(pairs: Sequence[dict], n: int, seed: int) -> tuple[list[dict], list
     return [pair for pair, held in rows if not held], [pair for pair, held in rows if held]
 
 
-def plan_step(step: int, n_pairs: int, pairs_per_step: int, seed: int) -> list[int]:
-    """The pairs of optimiser step `step`: consecutive slices of a seeded shuffle, a new one every epoch."""
+def plan_step(step: int, n_pairs: int, pairs_per_step: int, seed: int, passes: int = 1) -> list[int]:
+    """
+    The pairs of optimiser step `step`: consecutive slices of a seeded shuffle, a new one every epoch.
+
+    Args:
+        passes: how often the `n_pairs` hold the same things, one pass after another, as `SpanCorrupted` holds reviews
+            masked anew. An epoch is one of them, in turns: nothing comes again before all have come.
+    """
     chosen: list[int] = []
-    position = step * pairs_per_step
+    once, position = n_pairs // passes, step * pairs_per_step
     while len(chosen) < pairs_per_step:
-        epoch, offset = divmod(position + len(chosen), n_pairs)
-        chosen += shuffled(n_pairs, seed, epoch)[offset : offset + pairs_per_step - len(chosen)].tolist()
+        epoch, offset = divmod(position + len(chosen), once)
+        order = shuffled(once, seed, epoch)[offset : offset + pairs_per_step - len(chosen)]
+        chosen += (order + epoch % passes * once).tolist()
     return chosen
 
 

@@ -104,8 +104,10 @@ class Steps:
         with nullcontext() if synchronise else accelerator.no_sync(self.loss):
             with accelerator.autocast():
                 loss = self.loss(self.put(batch)) * (1.0 if mine else 0.0)
-            # The gradients are averaged over processes; the mean must be over the step's tokens.
-            accelerator.backward(loss * accelerator.num_processes / tokens)
+            # The gradients are averaged over processes, and divided by what `accelerate launch` was told of gradient
+            # accumulation, which there is none of here; the mean must be over the step's tokens.
+            undone = accelerator.num_processes * accelerator.gradient_accumulation_steps
+            accelerator.backward(loss * undone / tokens)
         return loss.detach(), positions if mine else 0
 
     def train(
@@ -116,10 +118,12 @@ class Steps:
         rate: float,
         max_grad_norm: float,
         seed: int,
-        stopping: bool = False,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> StepOutcome:
         """
         One optimiser step over the rows `chosen`; every process takes its share of each forward pass.
+
+        `stopping` is asked once, after the last pass: the outcome says whether any process was to stop by then.
 
         Raises:
             FloatingPointError: a loss or gradient is not finite; no weight has been changed.
@@ -137,13 +141,13 @@ class Steps:
                 told[number] = loss
                 positions += computed
             norm = self.accelerator.clip_grad_norm_(list(self.loss.parameters()), max_grad_norm or math.inf)
-            told[-2], told[-1] = positions, float(stopping)
+            told[-2], told[-1] = positions, float(stopping())
             *losses, positions, stop = self.accelerator.reduce(told, reduction="sum").tolist()
         bad = [number for number, loss in enumerate(losses) if not math.isfinite(loss)]
         if bad or not math.isfinite(norm):
             optimizer.zero_grad(set_to_none=True)
             number = bad[0] if bad else self.pass_to_blame(step, passes, tokens, seed)
-            raise FloatingPointError(_blame(step, number, passes, "loss" if bad else "gradient"))
+            raise FloatingPointError(self.blame(step, number, passes, "loss" if bad else "gradient"))
         for group in optimizer.param_groups:
             group["lr"] = rate
         with self.explained(step):
@@ -163,6 +167,17 @@ class Steps:
                 return number
         self.loss.zero_grad(set_to_none=True)
         return None
+
+    def blame(self, step: int, number: int | None, passes: Sequence[Sequence[int]], what: str) -> str:
+        """Where `what` is not finite: pairs by their number among `rows` and, where these tell it, in the corpus."""
+        if number is None:
+            pairs, place = [index for each in passes for index in each], "the sum of all forward passes"
+        else:
+            pairs, place = list(passes[number]), f"forward pass {number + 1} of {len(passes)}"
+        told = f"pairs {_listed(pairs)} of the {len(self.rows)} to train on"
+        if where := getattr(self.rows, "where", None):
+            told += f", which are rows {_listed([where(pair) for pair in pairs])} of the encoded corpus"
+        return f"the {what} is not finite at step {step}, in {place} ({told}; counted from 0)"
 
     @torch.no_grad()
     def validate(self, rows: Sequence) -> float:
@@ -205,13 +220,8 @@ def pass_seed(seed: int, step: int, number: int) -> int:
     return (seed * 1_000_003 + step * 10_007 + number * 101) % 2**62
 
 
-def _blame(step: int, number: int | None, passes: Sequence[Sequence[int]], what: str) -> str:
-    if number is None:
-        rows, where = [index for each in passes for index in each], "the sum of all forward passes"
-    else:
-        rows, where = list(passes[number]), f"forward pass {number + 1} of {len(passes)}"
-    shown = ", ".join(map(str, rows[:20])) + (" …" if len(rows) > 20 else "")
-    return f"the {what} is not finite at step {step}, in {where} (training pairs {shown})"
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:20])) + (" …" if len(numbers) > 20 else "")
 
 
 class Stop:

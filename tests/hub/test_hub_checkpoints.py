@@ -13,11 +13,11 @@ from huggingface_hub import HfApi
 from safetensors.numpy import save_file
 
 from hub_tools.hub import checkpoints
-from hub_tools.hub.checkpoints import BRANCH, FILES, STATE, HubCheckpoints
+from hub_tools.hub.checkpoints import FILES, STATE, HubCheckpoints
 from hub_tools.hub.push import PushError
 
 
-RUN = "ab" * 32
+RUN, OTHER = "ab" * 32, "cd" * 32
 
 
 def written(folder, step, run=RUN):
@@ -54,6 +54,7 @@ def test_another_machine_gets_the_newest_checkpoint_byte_by_byte(tmp_path, repo_
     for step in (3, 6):
         here.offer(written(tmp_path / "here", step))
         assert here.wait(60)
+    assert HubCheckpoints(repo_id, RUN).newest() == 6
     found = HubCheckpoints(repo_id, RUN).fetch(tmp_path / "there")
     assert found == tmp_path / "there" / "step-0000006"
     assert contents(found) == contents(tmp_path / "here" / "step-0000006")
@@ -64,17 +65,33 @@ def test_the_branch_holds_one_commit_and_main_none_of_it(tmp_path, repo_id):
     remote = HubCheckpoints(repo_id, RUN)
     for step in (1, 2, 3):
         commit = remote.push(written(tmp_path, step))
-    [only] = HfApi().list_repo_commits(repo_id, revision=BRANCH)
+    assert remote.branch == "checkpoints-abababababab"
+    [only] = HfApi().list_repo_commits(repo_id, revision=remote.branch)
     assert (only.commit_id, only.title) == (commit, "step 3")
-    assert set(HfApi().list_repo_files(repo_id, revision=BRANCH)) - {".gitattributes"} == {*FILES, "README.md"}
+    assert set(HfApi().list_repo_files(repo_id, revision=remote.branch)) - {".gitattributes"} == {*FILES, "README.md"}
     assert not set(FILES) & set(HfApi().list_repo_files(repo_id))
     assert HfApi().model_info(repo_id).private
 
 
-def test_a_checkpoint_of_another_run_is_not_fetched(tmp_path, repo_id):
-    HubCheckpoints(repo_id, "cd" * 32).push(written(tmp_path / "other", 9, "cd" * 32))
-    assert HubCheckpoints(repo_id, RUN).fetch(tmp_path / "here") is None
+def test_runs_of_one_name_neither_fetch_nor_replace_nor_clear_each_others_checkpoints(tmp_path, repo_id, caplog):
+    caplog.set_level(logging.INFO)
+    here, other = HubCheckpoints(repo_id, RUN), HubCheckpoints(repo_id, OTHER)
+    other.push(written(tmp_path / "other", 9, OTHER))
+    assert here.newest() is None
+    assert here.fetch(tmp_path / "here") is None
     assert not (tmp_path / "here").exists()
+    here.push(written(tmp_path / "mine", 3))
+    assert (here.newest(), other.newest()) == (3, 9)
+    here.finish()
+    assert (here.newest(), other.newest()) == (None, 9)
+    assert f"{repo_id} has checkpoints of other runs, which stay: {other.branch}." in caplog.text
+    assert contents(other.fetch(tmp_path / "there")) == contents(tmp_path / "other" / "step-0000009")
+
+
+def test_a_checkpoint_of_a_run_whose_digest_begins_alike_is_not_fetched(tmp_path, repo_id):
+    namesake = RUN[:12] + OTHER[12:]
+    HubCheckpoints(repo_id, namesake).push(written(tmp_path / "other", 9, namesake))
+    assert HubCheckpoints(repo_id, RUN).fetch(tmp_path / "here") is None
 
 
 def test_without_a_repo_or_a_branch_there_is_nothing_to_fetch(tmp_path, repo_id):
@@ -88,7 +105,7 @@ def test_a_finished_run_leaves_no_checkpoint_on_the_hub(tmp_path, repo_id):
     remote.finish()  # before any was pushed, and without a repo
     remote.offer(written(tmp_path, 3))
     remote.finish()
-    assert BRANCH not in {branch.name for branch in HfApi().list_repo_refs(repo_id).branches}
+    assert remote.branch not in {branch.name for branch in HfApi().list_repo_refs(repo_id).branches}
     remote.finish()
 
 
@@ -110,6 +127,8 @@ def test_a_hub_that_is_down_is_no_reason_to_begin_anew(tmp_path, repo_id, nobody
     nobody()
     with pytest.raises(PushError, match="could not look for checkpoints"):
         HubCheckpoints(repo_id, RUN).fetch(tmp_path)
+    with pytest.raises(PushError, match="could not look for checkpoints"):
+        HubCheckpoints(repo_id, RUN).newest()
 
 
 def test_a_slow_hub_gets_the_next_checkpoint_and_holds_up_nobody(tmp_path, repo_id, monkeypatch, caplog):
@@ -137,14 +156,38 @@ def test_a_slow_hub_gets_the_next_checkpoint_and_holds_up_nobody(tmp_path, repo_
     assert "step-0000006 is not copied" in caplog.text
 
 
-def test_states_of_earlier_checkpoints_are_deleted_where_a_hub_can(repo_id, monkeypatch):
-    files = [SimpleNamespace(filename=name, file_oid=oid) for name, oid in [(STATE, "old"), (STATE, "new")]]
-    files.append(SimpleNamespace(filename="model.safetensors", file_oid="old"))
-    deleted = []
+@pytest.fixture
+def deleted(monkeypatch):
+    """What a Hub that can delete states is told to; it lists all that the tests push, and a state under way."""
     monkeypatch.setattr(checkpoints, "is_loopback", lambda endpoint: False)
-    monkeypatch.setattr(HfApi, "list_lfs_files", lambda self, repo: files)
-    monkeypatch.setattr(
-        HfApi, "permanently_delete_lfs_files", lambda self, repo, old, rewrite_history: deleted.append(old)
-    )
-    HubCheckpoints(repo_id, RUN)._delete_states_but("new")
-    assert deleted == [[files[0]]]
+    uploaded, gone = {"on its way"}, []
+    push = checkpoints.push_model
+
+    def noted(folder, *rest, **more):
+        uploaded.add(sum_of(folder))
+        return push(folder, *rest, **more)
+
+    monkeypatch.setattr(checkpoints, "push_model", noted)
+    listed = lambda self, repo: [SimpleNamespace(filename=STATE, file_oid=each) for each in uploaded]  # noqa: E731
+    delete = lambda self, repo, old, rewrite_history: gone.extend(each.file_oid for each in old)  # noqa: E731
+    monkeypatch.setattr(HfApi, "list_lfs_files", listed)
+    monkeypatch.setattr(HfApi, "permanently_delete_lfs_files", delete)
+    return gone
+
+
+def sum_of(checkpoint):
+    return hashlib.sha256((checkpoint / STATE).read_bytes()).hexdigest()
+
+
+def test_states_of_a_runs_earlier_checkpoints_are_deleted_and_nobody_elses(tmp_path, repo_id, deleted):
+    mine = [written(tmp_path / "mine", step) for step in (3, 6, 9)]
+    theirs = [written(tmp_path / "theirs", step, OTHER) for step in (6, 12)]
+    here, other = HubCheckpoints(repo_id, RUN), HubCheckpoints(repo_id, OTHER)
+    for remote, checkpoint in [(here, mine[0]), (other, theirs[0]), (here, mine[1]), (here, mine[2])]:
+        remote.push(checkpoint)
+    assert sum_of(mine[1]) == sum_of(theirs[0])  # the other run's still is that of its step 6
+    assert deleted == [sum_of(mine[0])]
+    other.push(theirs[1])
+    assert deleted == [sum_of(mine[0]), sum_of(mine[1])]
+    here.finish()
+    assert deleted == [sum_of(mine[0]), sum_of(mine[1]), sum_of(mine[2])]

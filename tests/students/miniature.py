@@ -118,7 +118,7 @@ class Witness:
     def offer(self, checkpoint: Path) -> None:
         self.offered.append(checkpoint.name)
 
-    def fetch(self, folder: Path) -> None:
+    def newest(self) -> None:
         return None
 
 

@@ -154,18 +154,32 @@ class Elsewhere:
     def __init__(self, source: Path | None):
         self.source, self.asked = source, 0
 
+    def newest(self) -> int | None:
+        return self.source and int(self.source.name[-7:])
+
     def fetch(self, folder: Path) -> Path | None:
         self.asked += 1
         return self.source and Path(shutil.copytree(self.source, folder / self.source.name))
 
 
-def test_a_machine_without_a_checkpoint_asks_the_remote_and_one_with_one_does_not(folder, tmp_path):
-    remote = Elsewhere(folder / "step-0000006")
-    there = tmp_path / "there"
-    assert checkpoints.find(there, Accelerator(), "r", remote).step == 6
-    assert checkpoints.find(there, Accelerator(), "r", remote).step == 6
-    assert remote.asked == 1
-    assert checkpoints.find(tmp_path / "else", Accelerator(), "r", Elsewhere(None)) is None
+def test_a_machine_fetches_a_checkpoint_that_is_newer_than_its_own_and_only_then(folder, tmp_path):
+    here, machine = tmp_path / "here", Accelerator()
+    for source, wanted, fetched in [(3, 3, 1), (6, 6, 1), (6, 6, 0), (3, 6, 0)]:
+        remote = Elsewhere(folder / f"step-000000{source}")
+        assert (checkpoints.find(here, machine, "r", remote).step, remote.asked) == (wanted, fetched)
+    assert checkpoints.find(tmp_path / "else", machine, "r", Elsewhere(None)) is None
+
+
+def test_a_remote_that_cannot_be_asked_stops_only_a_machine_without_a_checkpoint(folder, tmp_path, caplog):
+    class Down(Elsewhere):
+        def newest(self):
+            raise RuntimeError("the Hub cannot be reached")
+
+    assert checkpoints.find(folder, Accelerator(), "r", Down(None)).step == 6
+    assert "Going on from step 6" in caplog.text
+    assert "there may be a newer checkpoint: the Hub cannot be reached" in caplog.text
+    with pytest.raises(RuntimeError, match="the Hub cannot be reached"):
+        checkpoints.find(tmp_path / "there", Accelerator(), "r", Down(None))
 
 
 def test_what_the_remote_gives_is_checked_too(folder, tmp_path):

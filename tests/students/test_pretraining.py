@@ -1,7 +1,10 @@
 """Pretraining in miniature: what is read, in which order, and that kills, splits and processes change nothing."""
 
+import hashlib
+import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,7 +25,7 @@ from safetensors.torch import load_file
 
 from hub_tools.hub.checkpoints import HubCheckpoints
 from hub_tools.hub.embedded import EmbeddedHub
-from hub_tools.students import pretraining
+from hub_tools.students import checkpoints, pretraining
 from hub_tools.students.packing import SummedLoss, padded
 from hub_tools.students.pretraining import hold_out, plan_step, precision, pretrain
 from hub_tools.students.steps import OutOfMemory, Steps, stop_on_interrupt
@@ -114,10 +117,10 @@ class Gradients:
         self.model.zero_grad(set_to_none=set_to_none)
 
 
-def gradients(encoded, pairs_per_forward, packing=True, max_grad_norm=0.0):
+def gradients(encoded, pairs_per_forward, packing=True, max_grad_norm=0.0, **told):
     model = student()[0]
     catcher = Gradients(model)
-    steps = Steps(model, encoded, Accelerator(), pairs_per_forward)
+    steps = Steps(model, encoded, Accelerator(**told), pairs_per_forward)
     assert steps.layout == "packed"
     if not packing:
         steps.layout, steps.collate = "padded", partial(padded, pad=0)
@@ -151,6 +154,13 @@ def test_the_gradient_is_clipped_to_the_norm_that_is_set(encoded):
     _, found = gradients(encoded, 20, max_grad_norm=0.01)
     norm = math.sqrt(sum(float(gradient.pow(2).sum()) for gradient in found.values()))
     assert norm == pytest.approx(0.01, rel=1e-3)
+
+
+def test_what_accelerate_was_told_of_gradient_accumulation_changes_no_gradient(encoded):
+    """`accelerate launch --gradient_accumulation_steps 4`"""
+    (_, wanted), (_, found) = gradients(encoded, 20), gradients(encoded, 20, gradient_accumulation_steps=4)
+    assert Accelerator().gradient_accumulation_steps == 1  # the next test's
+    assert all(torch.allclose(found[name], gradient, rtol=1e-5) for name, gradient in wanted.items())
 
 
 def test_padding_is_what_was_computed_and_not_asked_for(encoded):
@@ -219,7 +229,12 @@ def goes_on_as_if_nothing_had_been(folder: Path, undisturbed, step: int) -> None
     for name in ("losses", "validation", "padding", "input_tokens", "target_tokens"):
         assert getattr(log, name) == getattr(undisturbed[1], name)
     assert same(weights, undisturbed[0])
-    assert sorted(path.name for path in folder.iterdir()) == ["step-0000009", "step-0000012"]
+    assert written(folder) == ["step-0000009", "step-0000012"]
+
+
+def written(folder: Path) -> list[str]:
+    """What lies in the folder, but for its lock."""
+    return sorted(path.name for path in folder.iterdir() if path.name != checkpoints.LOCK)
 
 
 def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_weights(tmp_path, undisturbed):
@@ -235,7 +250,7 @@ def test_a_run_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_
     killed = start(tmp_path, "--die_writing", "6")
     _, said = killed.communicate()
     assert killed.returncode == -signal.SIGKILL, said
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["partial", "step-0000003"]
+    assert written(tmp_path / "checkpoints") == ["partial", "step-0000003"]
     goes_on_as_if_nothing_had_been(tmp_path / "checkpoints", undisturbed, 3)
 
 
@@ -262,22 +277,33 @@ def test_a_finished_run_is_not_trained_further(undisturbed):
     assert same(weights, undisturbed[0])
 
 
-def test_ctrl_c_lets_the_step_end_and_keeps_it(tmp_path, undisturbed, monkeypatch, caplog):
-    plan = pretraining.plan_step
+@pytest.mark.parametrize(
+    ("call", "what", "kept"),
+    [
+        (15, "backward", ["step-0000003", "step-0000005"]),  # the last of the three passes of the fifth step
+        (36, "backward", ["step-0000009", "step-0000012"]),
+        (3, "validate", ["step-0000009", "step-0000012"]),  # after the last step
+    ],
+    ids=["amid_a_step", "amid_the_last_step", "in_the_last_validation"],
+)
+def test_ctrl_c_lets_the_step_end_and_keeps_it(tmp_path, undisturbed, monkeypatch, caplog, call, what, kept):
+    computed, calls = getattr(Steps, what), []
 
-    def interrupted(step, *rest):
-        if step == 4:
+    def interrupted(*these, **more):
+        calls.append(1)
+        if len(calls) == call:
             os.kill(os.getpid(), signal.SIGINT)
-        return plan(step, *rest)
+        return computed(*these, **more)
 
-    monkeypatch.setattr(pretraining, "plan_step", interrupted)
+    monkeypatch.setattr(Steps, what, interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, dropout_rate=0.1)
     monkeypatch.undo()
-    assert "Stopped at step 5 of 12" in caplog.text
+    step = int(kept[-1][-2:])
+    assert f"Stopped at step {step} of 12" in caplog.text
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000003", "step-0000005"]
-    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 5)
+    assert written(tmp_path) == kept
+    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, step)
 
 
 def test_a_second_ctrl_c_stops_at_once():
@@ -286,6 +312,48 @@ def test_a_second_ctrl_c_stops_at_once():
         assert stop.asked
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_launch_of_a_run_is_refused_while_the_first_one_trains(tmp_path):
+    folder = tmp_path / "checkpoints"
+    with (
+        checkpoints.held(folder, Accelerator()),
+        pytest.raises(ValueError, match=f"another process trains this run in {folder}; wait for it or stop it"),
+    ):
+        run(folder)
+    assert run(folder, replace(SETTINGS, steps=1))[1].resumed_at == []
+
+
+def test_a_run_that_goes_on_in_another_precision_and_layout_says_so_and_its_log_tells_all(tmp_path, encoded, caplog):
+    def go(steps):
+        model = student()[0]
+        return pretrain(model, encoded, [], replace(SETTINGS, steps=steps), Accelerator(), tmp_path)[1]
+
+    def tell(step, **how):
+        """As if the checkpoint's steps had been computed so."""
+        path = tmp_path / f"step-{step:07d}"
+        log, record = (json.loads((path / name).read_text()) for name in (checkpoints.LOG, checkpoints.RECORD))
+        log["log"] |= how
+        (path / checkpoints.LOG).write_text(json.dumps(log))
+        record["sha256"][checkpoints.LOG] = hashlib.sha256((path / checkpoints.LOG).read_bytes()).hexdigest()
+        (path / checkpoints.RECORD).write_text(json.dumps(record))
+
+    assert (go(1).precision, go(2).layout) == ("no", "packed")
+    assert "other bits" not in caplog.text
+    tell(2, precision="bf16", layout="padded")
+    assert go(2).precision == "bf16"  # all steps were
+    log = go(3)
+    assert (log.precision, log.layout) == ("bf16, then no from step 2", "padded, then packed from step 2")
+    assert "layout was 'padded', and is 'packed' from step 2 on" in caplog.text
+    assert "precision was 'bf16', and is 'no' from step 2 on" in caplog.text
+    assert go(4).precision == "bf16, then no from step 2"
+    tell(4, precision="bf16, then no from step 2, then bf16 from step 3")
+    assert go(5).precision == "bf16, then no from step 2, then bf16 from step 3, then no from step 4"
+
+
+def test_the_bar_is_not_drawn_at_every_step(tmp_path, capfd):
+    run(tmp_path, replace(SETTINGS, pairs_per_step=1, validate_every=12, checkpoint_every=12))
+    assert len(capfd.readouterr().err.split("\r")) < 6
 
 
 # --- Losses that are not finite, and memory --------------------------------------------------------------------------
@@ -323,12 +391,23 @@ def test_a_loss_that_is_not_finite_stops_with_step_pass_and_pairs_and_keeps_the_
     pairs = ", ".join(map(str, passes[number]))
     with pytest.raises(
         FloatingPointError,
-        match=rf"the loss is not finite at step 7, in forward pass {number + 1} of 3 \(training pairs {pairs}\)"
-        r"\. No weight was changed, .* Lower lr \(0.01\)",
+        match=rf"the loss is not finite at step 7, in forward pass {number + 1} of 3 \(pairs {pairs} of the 20 "
+        r"to train on; counted from 0\)\. No weight was changed, .* Lower lr \(0.01\)",
     ):
         attempt()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000003", "step-0000006"]
+    assert written(tmp_path) == ["step-0000003", "step-0000006"]
     goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 6)
+
+
+def test_pairs_to_blame_are_named_in_the_corpus_too_where_the_rows_can_tell(encoded):
+    class View(list):
+        def where(self, index):
+            return 100 + index
+
+    steps = Steps(student()[0], View(encoded), Accelerator(), 3)
+    said = steps.blame(7, None, [[4, 0], [9]], "gradient")
+    pairs = "pairs 4, 0, 9 of the 20 to train on, which are rows 104, 100, 109 of the encoded corpus"
+    assert said == f"the gradient is not finite at step 7, in the sum of all forward passes ({pairs}; counted from 0)"
 
 
 def test_a_gradient_that_is_not_finite_stops_before_it_spoils_a_weight(tmp_path, encoded):
@@ -414,8 +493,10 @@ def test_a_fresh_machine_goes_on_from_the_hub_and_ends_with_the_same_weights(
     # Another run begins at its own beginning, and the last checkpoint is not copied: the student follows it.
     _, log = run(tmp_path / "three", replace(SETTINGS, steps=1), run="f" * 64, remote=Waiting(repo_id, "f" * 64))
     assert log.resumed_at == []
-    [commit] = HfApi().list_repo_commits(repo_id, revision="checkpoints")
+    [commit] = HfApi().list_repo_commits(repo_id, revision="checkpoints-0123456789ab")
     assert commit.title == "step 9"
+    # Back on the first machine, whose own checkpoint is of step 6
+    assert run(tmp_path / "one", dropout_rate=0.1, run=RUN, remote=Waiting(repo_id, RUN))[1].resumed_at == [6, 9]
 
 
 def test_a_hub_that_is_shut_down_mid_run_does_not_stop_it(tmp_path, undisturbed):
@@ -440,6 +521,23 @@ def test_a_hub_that_is_shut_down_mid_run_does_not_stop_it(tmp_path, undisturbed)
 def test_impossible_settings_are_refused_by_name(name):
     with pytest.raises(ValueError, match=rf"{name} must be at least 1, found 0"):
         replace(SETTINGS, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr": 0.0}, "lr must be a number above 0, found 0.0"),
+        ({"lr": math.nan}, "lr must be a number above 0, found nan"),
+        ({"final_lr": -1e-5}, "final_lr must be a number of at least 0, found -1e-05"),
+        ({"warmup_steps": -1}, "warmup_steps must be a number of at least 0, found -1"),
+        ({"max_grad_norm": -1.0}, "max_grad_norm must be a number of at least 0, found -1.0"),
+        ({"weight_decay": math.inf}, "weight_decay must be a number of at least 0, found inf"),
+        ({"schedule": "papr"}, "schedule must be 'paper' or 'reference', got 'papr'"),
+    ],
+)
+def test_settings_that_no_run_could_end_well_with_are_refused_by_name_and_value(changes, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        replace(SETTINGS, **changes)
 
 
 def test_nothing_to_train_on_is_said_so(tmp_path):

@@ -204,7 +204,7 @@ def test_a_student_learns_to_restore_and_a_run_that_broke_off_ends_as_if_it_had_
 
     weights, log, pairs = train(tmp_path / "whole")
     assert log.losses[-1][1] < log.losses[0][1]
-    read = [index for step in range(12) for index in plan_step(step, len(pairs), 7, 42)]
+    read = [index for step in range(12) for index in plan_step(step, len(pairs), 7, 42, pairs.epochs)]
     assert log.target_tokens == sum(len(pairs[index][1]) for index in read)
 
     with pytest.raises(OSError, match="the disk is gone"):
