@@ -23,9 +23,9 @@ from hub_tools.arguments import parse_arguments, run_stage
 from hub_tools.benchmarks.configs import headline_split, subsets_of
 from hub_tools.evaluation.grid import Cell, CellStore
 from hub_tools.evaluation.results import key_of, result_rows, united
-from hub_tools.hub.cards import DatasetFacts, ModelFacts, Result, Teacher, dataset_card, model_card
+from hub_tools.hub.cards import DatasetFacts, ModelFacts, Result, Teacher, dataset_card, model_card, stated_licence
 from hub_tools.hub.push import PushConflict, push_dataset, push_model
-from hub_tools.hub.runs import Run, resolve_input, start_run
+from hub_tools.hub.runs import Run, hardware_in_words, resolve_input, start_run
 from hub_tools.hub.tables import head_of, pushed_rows
 from hub_tools.students.cells import Grid
 from hub_tools.students.crew import News, run_cells
@@ -192,7 +192,7 @@ def push_results(results: str, cells: list[Cell], store: CellStore, run: Run, ar
     facts = {
         "git_revision": run.git_revision,
         "run": run.digest,
-        "hardware": str(run.hardware),
+        "hardware": hardware_in_words(run.hardware),
         "libraries": str(run.libraries),
     }
     for cell in cells:
@@ -265,6 +265,7 @@ def push_student(
         summary=f"{best.repo_id} fine-tuned on {config} of the FSA benchmark (seed {best.seed}, which had the best "
         f"validation F1 of {len(own)}).",
         base_model=best.repo_id,
+        licence=stated_licence(best.repo_id, "model", best.revision),
         datasets=[benchmark],
         benchmark=benchmark,
         teachers=[Teacher(name, is_llm=name != "lexicon") for name in teachers.split("+") if name],

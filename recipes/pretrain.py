@@ -5,7 +5,8 @@ compares it with. A YAML may list several runs (`sweep`): what is missing is run
 Reads:  <namespace>/sentiment-understanding-corpus (or the `corpus` named, or an instruction dataset),
         <namespace>/fsa-benchmark if it is there, to refuse a corpus that holds its sentences, and a seq2seq
         checkpoint unless the student starts fresh.
-Writes: <namespace>/<name>: the student; tag `step-0` is the same model before pretraining, to compare with.
+Writes: <namespace>/<name>: the student; tag `step-0` is the same model before pretraining, to compare with, and
+        tags `run-<digest>` are students of other runs that it has replaced.
 
 accelerate launch recipes/pretrain.py recipes/configs/demo/pretrain.yaml
 """
@@ -22,30 +23,29 @@ from rich.console import Console
 from rich.table import Table
 
 from hub_tools.arguments import REPORTED, parse_sweep, run_stage
-from hub_tools.corpus.reading import Tally
-from hub_tools.distilling.arguments import Pretrain, chosen, settings_of
+from hub_tools.distilling.arguments import Pretrain, check_processes, chosen, settings_of
 from hub_tools.distilling.card import kept_out, model_facts
 from hub_tools.distilling.choice import hardest, masked, split, with_soft_targets
-from hub_tools.distilling.inputs import encoded_folder, inputs_of, pairs_of, watched_benchmark
+from hub_tools.distilling.helpers import check_helpers
+from hub_tools.distilling.inputs import inputs_of, pairs_of, read_corpus, watched_benchmark
 from hub_tools.distilling.start import make_start, push_start
 from hub_tools.evaluation.figures import draw_losses
 from hub_tools.hub.cards import model_card
 from hub_tools.hub.checkpoints import HubCheckpoints
-from hub_tools.hub.push import push_model, tag_revision
-from hub_tools.hub.runs import find_finished_run, start_run
+from hub_tools.hub.push import keep_replaced, push_model, tag_revision
+from hub_tools.hub.runs import Run, find_finished_run, start_run
 from hub_tools.students.account import lost, measured, numbers
-from hub_tools.students.encoded import encode_corpus
 from hub_tools.students.hardware import gains_from_bf16
 from hub_tools.students.models import load_student, save_student
 from hub_tools.students.pretraining import precision, pretrain
-from hub_tools.students.sweep import Outcome, run_all, table
+from hub_tools.students.sweep import Outcome, all_or_none, run_all, table
 from hub_tools.students.tracking import track
 
 
 def main() -> None:
     runs = chosen(parse_sweep(Pretrain))
     accelerator = Accelerator(mixed_precision=precision(runs[0].bf16, PartialState().device))
-    alone = accelerator.num_processes == 1  # else others would wait for the one that failed
+    alone = accelerator.num_processes == 1  # else others would wait for the one that failed, once it has begun
     run_all(runs, partial(one_of_several, accelerator=accelerator), partial(show, accelerator), REPORTED, alone)
     accelerator.end_training()
 
@@ -62,35 +62,40 @@ def one_of_several(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
 def pretrain_student(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
     """One student, from the corpus to the Hub; nothing if it is there already."""
     repo_id = f"{arguments.namespace}/{arguments.name}"
-    run = start_run("pretrain", asdict(arguments), inputs_of(arguments))
+    with all_or_none(REPORTED):
+        run = start_run("pretrain", asdict(arguments), inputs_of(arguments))
+        finished = find_finished_run(repo_id, "model", run.digest)
     remote = HubCheckpoints(repo_id, run.digest, private=arguments.private) if arguments.push_checkpoints else None
-    if finished := find_finished_run(repo_id, "model", run.digest):
+    if finished:
         if remote and accelerator.is_main_process:
             remote.finish()
         accelerator.print(f"pretrain: {repo_id} was pretrained by this very run; reused.")
         return Outcome(arguments.name, "reused", finished.facts)
     folder = Path(arguments.runs) / f"pretrain-{run.digest[:12]}"
 
-    watched = watched_benchmark(arguments)
-    pairs, left_out = pairs_of(arguments, run.inputs, watched, refuse=accelerator.is_main_process)
-    tally = Tally()
-    if accelerator.is_local_main_process:
-        make_start(arguments, pairs, run.inputs, folder / "start")
-    accelerator.wait_for_everyone()
-    model, tokenizer = load_student(str(folder / "start"))  # one tokenizer for all processes, and after a resume
-    limits = {"max_input": arguments.max_input, "max_target": arguments.max_target}
-    encoded = encode_corpus(tally.of(pairs), tokenizer, encoded_folder(arguments, run.inputs, tokenizer), **limits)
-    training, validation = split(encoded, tally.stars, arguments)
-    training = hardest(training, model, tokenizer, arguments, run, folder, accelerator)
+    with all_or_none(REPORTED):
+        check_processes(arguments, sharded=accelerator.is_fsdp2)
+        if arguments.track:
+            track(accelerator, arguments.track, run.config)
+        watched = watched_benchmark(arguments)
+        if accelerator.is_local_main_process:
+            make_start(arguments, pairs_of(arguments, run.inputs, watched)[0], run.inputs, folder / "start")
+    with all_or_none(REPORTED):
+        model, tokenizer = load_student(str(folder / "start"))  # one tokenizer for all processes, and after a resume
+        check_helpers(arguments, run.inputs, tokenizer)
+        if accelerator.is_local_main_process:
+            read_corpus(arguments, run.inputs, watched, tokenizer)  # the others open what it leaves
+    with all_or_none(REPORTED):
+        encoded, tally, left_out = read_corpus(arguments, run.inputs, watched, tokenizer)
+        training, validation = split(encoded, tally, arguments)
+    training, told = hardest(training, model, tokenizer, arguments, run.inputs, accelerator)
     settings = settings_of(arguments, len(training))
     reviews, n_pairs, n_held_out = len(np.unique(training.reviews)), len(training), len(validation)
     if arguments.objective == "span-corruption":
         training, validation = masked(training, validation, tokenizer, settings)
     started = push_start(repo_id, folder / "start", arguments) if accelerator.is_main_process else ""
-    training, loss, collate = with_soft_targets(training, model, tokenizer, arguments, run.inputs, accelerator)
+    training, loss, collate, soft = with_soft_targets(training, model, tokenizer, arguments, run.inputs, accelerator)
 
-    if arguments.track:
-        track(accelerator, arguments.track, run.config)
     model, log = pretrain(
         model, training, validation, settings, accelerator, folder / "checkpoints",
         run=run.digest, remote=remote, loss=loss, collate=collate,
@@ -101,14 +106,15 @@ def pretrain_student(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
         save_student(model, tokenizer, folder / "student")
         curves = {"training": log.losses, "held-out reviews": log.validation}
         draw_losses(curves, folder / "student" / "loss.png", f"{arguments.name}: {n_pairs:,} pairs")
-        told = measured(log, settings, arguments.objective, n_held_out, gains_from_bf16(accelerator.device).why)
-        told["lost to the limits and the tokenizer, of the whole corpus"] = lost(
-            getattr(training, "cost", encoded.cost)
-        )
-        told |= kept_out(watched, left_out)
-        card = model_facts(repo_id, arguments, run.finish(**facts), log, told, tally, model.num_parameters())
+        why, device = gains_from_bf16(accelerator.device).why, accelerator.device.type
+        told = measured(log, settings, arguments.objective, n_held_out, why, device) | told | soft
+        cost = getattr(training, "cost", encoded.cost)
+        told |= {"lost to the limits and the tokenizer, of the whole corpus": lost(cost)} | kept_out(watched, left_out)
+        done, size = run.finish(**facts), model.num_parameters()
+        card = model_card(model_facts(repo_id, arguments, done, log, told, tally, size, settings))
         tag_revision(repo_id, "step-0", started, "model")
-        push_model(folder / "student", repo_id, card=model_card(card), private=arguments.private, run=card.run)
+        keep_earlier(repo_id, done)
+        push_model(folder / "student", repo_id, card=card, private=arguments.private, run=done)
         if remote:
             remote.finish()
         shutil.rmtree(folder)  # all of it is on the Hub
@@ -116,6 +122,13 @@ def pretrain_student(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
         print(f"pretrain: pushed {repo_id}: validation loss {math.nan if last is None else last:.4f}.")
     accelerator.wait_for_everyone()  # a later run of a sweep may start from this student
     return Outcome(arguments.name, "trained", facts)
+
+
+def keep_earlier(repo_id: str, run: Run) -> None:
+    """Has a finished student of another run, which `run` is about to replace, stay as a revision."""
+    if kept := keep_replaced(repo_id, "model", run):
+        earlier = kept.removeprefix("run-")
+        print(f"pretrain: {repo_id} replaces the student of run {earlier}, which stays as revision {kept}.")
 
 
 def stop_tracking(accelerator: Accelerator) -> None:

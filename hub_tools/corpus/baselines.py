@@ -41,7 +41,8 @@ def review_pairs(rows: Iterable[Mapping], skipped: Counter[str] | None = None) -
         skipped: gets the counts of "empty" and "repeated" rows.
 
     Raises:
-        ValueError: rows without a text column, or a corpus of ids that was not rejoined with its reviews.
+        ValueError: rows without a text column or with cells that are no text, or a corpus of ids that was not
+            rejoined with its reviews.
     """
     for row, text in _distinct_reviews(rows, Counter() if skipped is None else skipped):
         yield _pair(row, SPAN_CORRUPTION, text, text)
@@ -56,12 +57,11 @@ def rating_pairs(rows: Iterable[Mapping], skipped: Counter[str] | None = None) -
         skipped: gets the counts of "unrated", "empty" and "repeated" rows.
 
     Raises:
-        ValueError: rows without a text column, a corpus of ids, a rating that is none of 1 to 5 stars, or no row with
-            a rating at all.
+        ValueError: rows without a text column or with cells that are no text, a corpus of ids, a rating that is none
+            of 1 to 5 stars, or no row with a rating at all.
     """
     skipped, made = Counter() if skipped is None else skipped, 0
-    rated = (row for row in rows if _has_rating(row, skipped))
-    for row, text in _distinct_reviews(rated, skipped):
+    for row, text in _distinct_reviews(rows, skipped, rated=True):
         made += 1
         try:
             target = rating_text(row["rating"])
@@ -171,10 +171,14 @@ def instruction_pairs(
         yield _pair({"domain": "general", "source": source, "licence": licence}, INSTRUCTION, text, target, teacher)
 
 
-def _distinct_reviews(rows: Iterable[Mapping], skipped: Counter[str]) -> Iterator[tuple[Mapping, str]]:
-    """Rows and their texts, of each text the first row only: a corpus has every review once per prompt."""
+def _distinct_reviews(
+    rows: Iterable[Mapping], skipped: Counter[str], rated: bool = False
+) -> Iterator[tuple[Mapping, str]]:
+    """Rows (the `rated` ones) and their texts, of each text the first row: a corpus has a review once per prompt."""
     seen: set[bytes] = set()
-    for row in rows:
+    for number, row in enumerate(rows):
+        if rated and not _has_rating(row, skipped):
+            continue
         column = "input" if "input" in row else "text"
         if column not in row:
             raise ValueError(f"no column `input` or `text` that holds a review; found: {', '.join(row)}")
@@ -183,7 +187,7 @@ def _distinct_reviews(rows: Iterable[Mapping], skipped: Counter[str]) -> Iterato
                 f"the pair {row.get('pair_id')!r} holds the id of its review and not the text. Give the reviews with "
                 "`reviews`: the repo of replies the corpus was built from, or a file with review_id and text"
             )
-        text = (row[column] or "").strip()
+        text = _cell(row, column, number)
         if not text or _seen_before(text, seen):
             skipped["repeated" if text else "empty"] += 1
             continue

@@ -4,18 +4,22 @@ Which pairs are worth training on: how hard a model finds them, and sampling by 
 A model reads each pair with its target given, and a token's rank in the predicted distribution, in units of that
 distribution's nucleus, says how far the model was off. The recipe joins this with `students.token_ranks`:
 
-    kept = kept_by_difficulty(
-        token_ranks(model, encoded), pairs=len(encoded), rate=0.1, how="soft", seed=42, groups=prompts
+    kept, seconds = kept_by_difficulty(
+        lambda missing: token_ranks(model, encoded.subset(missing)),
+        pairs=len(encoded), rate=0.1, how="soft", seed=42, groups=prompts,
     )
     encoded = encoded.subset(kept)
 
-Scored once, difficulties can lie in a file, so that a run started again, or its other processes, need no model:
-`file=folder / "difficulty.safetensors", key="<model>@<commit>, <corpus>@<commit>, 128/400"`.
+Scored once, difficulties can lie in a file, for all runs that choose by them, however they choose:
+`file=folder / "difficulty.safetensors", key="<digest of the model>, <digest of the pairs>"`.
 """
 
+import fcntl
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -24,11 +28,21 @@ from safetensors.numpy import save_file
 
 WAYS = ("soft", "hard", "random")
 
+SAVED = 60.0  # seconds of scoring that a killed run loses, at most
+
 TokenRanks = tuple[int, np.ndarray, np.ndarray]  # number of a pair, rank and nucleus size of each target token
+Ranking = Callable[[np.ndarray], Iterable[TokenRanks]]  # of these pairs, numbered from 0 in their order
+
+
+class Kept(NamedTuple):
+    """Indices of the pairs to keep, sorted, and the seconds that it took, now or earlier, to score all pairs."""
+
+    indices: np.ndarray
+    seconds: float
 
 
 def kept_by_difficulty(
-    ranks: Iterable[TokenRanks],
+    ranking: Ranking,
     *,
     pairs: int,
     rate: float,
@@ -38,29 +52,62 @@ def kept_by_difficulty(
     a: float = 1.0,
     file: Path | None = None,
     key: str = "",
-) -> np.ndarray:
+) -> Kept:
     """
-    The pairs to keep, as sorted indices: `difficulties`, then `sample`.
+    The pairs to keep: `difficulties`, then `sample`.
 
     Args:
-        ranks: of all `pairs`, in any order; not touched where `file` holds the difficulties, or chance decides.
+        ranking: ranks the pairs that it is given, in any order; not asked where `file` holds all the difficulties, or
+            chance decides.
         rate, how, seed, groups, a: see `sample`. The score of a pair depends on none of them.
-        file: where difficulties lie, or shall lie, as safetensors; written atomically.
-        key: what they depend on (model, corpus, limits, each with its commit). A file of another key, or a damaged
-            one, is written anew.
+        file: where difficulties lie, or shall lie; see `stored_difficulties`.
+        key: what they depend on (model and pairs).
 
     Raises:
         ValueError: see `sample` and `difficulties`; it is raised before anything is scored where that is possible.
     """
     _check(pairs, rate, how, groups, a)
     if how == "random":
-        return sample(np.zeros(pairs), rate, how, seed, groups)
-    scores = _load(file, key) if file else None
-    if scores is None or len(scores) != pairs:
-        scores = difficulties(ranks, pairs)
-        if file:
-            _save(scores, file, key)
-    return sample(scores, rate, how, seed, groups, a)
+        return Kept(sample(np.zeros(pairs), rate, how, seed, groups), 0.0)
+    if file:
+        scores, seconds = stored_difficulties(ranking, pairs, file, key)
+    else:
+        began = time.monotonic()
+        scores = difficulties(ranking(np.arange(pairs)), pairs)
+        seconds = time.monotonic() - began
+    return Kept(sample(scores, rate, how, seed, groups, a), seconds)
+
+
+def stored_difficulties(ranking: Ranking, pairs: int, file: Path, key: str) -> tuple[np.ndarray, float]:
+    """
+    `difficulties` that lie in `file`, and the seconds they took. What of them is missing is scored and kept, every
+    minute, so that a killed scoring goes on; processes that score into one file wait for each other.
+
+    Args:
+        file: safetensors, written atomically. One of another key, or a damaged one, is written anew.
+        key: what difficulties depend on.
+
+    Raises:
+        ValueError: see `difficulties`.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        scores, seconds = _load(file, key, pairs)
+        missing = np.flatnonzero(np.isnan(scores))
+        if not len(missing):
+            return scores, seconds
+        began = saved = time.monotonic()
+        try:
+            for index, score in _scored(ranking(missing), len(missing)):
+                scores[missing[index]] = score
+                if (now := time.monotonic()) - saved > SAVED:
+                    saved = now
+                    _save(scores, file, key, seconds + now - began)
+        finally:  # whatever ends it
+            seconds += time.monotonic() - began
+            _save(scores, file, key, seconds)
+    return scores, seconds
 
 
 def rank_score(ranks: Sequence[int] | np.ndarray, nucleus_sizes: Sequence[int] | np.ndarray) -> float:
@@ -94,13 +141,21 @@ def difficulties(ranks: Iterable[TokenRanks], pairs: int) -> np.ndarray:
         ValueError: not each of them has ranks, once.
     """
     scores = np.full(pairs, np.nan)
-    for index, of_tokens, sizes in ranks:
-        if not 0 <= index < pairs or not np.isnan(scores[index]):
-            raise ValueError(f"Ranks of pair {index}, which is not one of {pairs} pairs or has been scored before.")
-        scores[index] = rank_score(of_tokens, sizes)
-    if missing := int(np.isnan(scores).sum()):
-        raise ValueError(f"{missing} of {pairs} pairs have no ranks; score the rows that are to be sampled from.")
+    for index, score in _scored(ranks, pairs):
+        scores[index] = score
     return scores
+
+
+def _scored(ranks: Iterable[TokenRanks], pairs: int) -> Iterator[tuple[int, float]]:
+    """Number and score of each of `pairs` pairs, as they come; refuses what is not each of them, once."""
+    done = np.zeros(pairs, bool)
+    for index, of_tokens, sizes in ranks:
+        if not 0 <= index < pairs or done[index]:
+            raise ValueError(f"Ranks of pair {index}, which is not one of {pairs} pairs or has been scored before.")
+        done[index] = True
+        yield index, rank_score(of_tokens, sizes)
+    if missing := int((~done).sum()):
+        raise ValueError(f"{missing} of {pairs} pairs have no ranks; score the rows that are to be sampled from.")
 
 
 def keep_probability(u: float | np.ndarray, rate: float, a: float = 1.0) -> float | np.ndarray:
@@ -197,17 +252,19 @@ def _check(n: int, rate: float, how: str, groups: Sequence[str] | None, a: float
         raise ValueError(f"{n} pairs, but {len(groups)} groups: each pair needs one.")
 
 
-def _load(file: Path, key: str) -> np.ndarray | None:
-    """Difficulties of this key; None if there are none that can be read."""
+def _load(file: Path, key: str, pairs: int) -> tuple[np.ndarray, float]:
+    """Difficulties (pairs) of this key, not-a-number where there is none that can be read; the seconds they took."""
     try:
         with safe_open(file, "numpy") as stored:
-            return stored.get_tensor("difficulty") if (stored.metadata() or {}).get("key") == key else None
+            facts, scores = stored.metadata() or {}, stored.get_tensor("difficulty")
     except (OSError, SafetensorError):
-        return None
+        facts, scores = {}, np.empty(0)
+    if facts.get("key") != key or len(scores) != pairs:
+        return np.full(pairs, np.nan), 0.0
+    return scores.copy(), float(facts["seconds"])
 
 
-def _save(scores: np.ndarray, file: Path, key: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def _save(scores: np.ndarray, file: Path, key: str, seconds: float) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    save_file({"difficulty": scores}, draft, metadata={"key": key})
+    save_file({"difficulty": scores}, draft, metadata={"key": key, "seconds": str(seconds)})
     os.replace(draft, file)

@@ -1,11 +1,17 @@
 """The pairs that a student learns from, read row by row and as often as asked for: a corpus never lies in memory."""
 
+import json
+import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from datasets import Dataset, IterableDataset, get_dataset_config_names, load_dataset
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from .contamination import BenchmarkSentences
 from .rejoin import load_texts, rejoined
@@ -100,21 +106,68 @@ def without_sentences(
 
 
 class Tally:
-    """What passes by: how many pairs of which teacher (`teachers`), and the stars of each (`stars`, 0: none)."""
+    """
+    What passes by: how many pairs of which teacher, and the stars and the domain of each pair.
+
+    Attributes:
+        teachers: pairs by teacher, "" for those without one.
+        domain_names: what the numbers in `domains` stand for; "" for pairs without one.
+    """
 
     def __init__(self) -> None:
         self.teachers: Counter[str] = Counter()
-        self._stars = array("b")
+        self.domain_names: list[str] = []
+        self._stars, self._domains = array("b"), array("i")
 
     def of(self, pairs: Iterable[Mapping]) -> Iterator[Mapping]:
         """The same pairs, counted."""
+        numbers = {name: number for number, name in enumerate(self.domain_names)}
         for pair in pairs:
-            rating = pair.get("rating")
+            rating, domain = pair.get("rating"), pair.get("domain") or ""
             self._stars.append(0 if rating is None or rating != rating else min(5, max(1, int(rating + 0.5))))
+            if domain not in numbers:
+                numbers[domain] = len(self.domain_names)
+                self.domain_names.append(domain)
+            self._domains.append(numbers[domain])
             self.teachers[pair.get("teacher") or ""] += 1
             yield pair
 
     @property
     def stars(self) -> np.ndarray:
-        """(pairs) int8, in the order in which they passed."""
+        """(pairs) int8, in the order in which they passed; 0: none."""
         return np.array(self._stars, dtype=np.int8)
+
+    @property
+    def domains(self) -> np.ndarray:
+        """(pairs) int32, positions in `domain_names`."""
+        return np.array(self._domains, dtype=np.int32)
+
+    def save(self, file: Path, key: str, left_out: Mapping[str, int]) -> None:
+        """
+        Keeps it for a run that needs not read the pairs again; written whole or not at all.
+
+        Args:
+            key: the pairs that passed, and what was looked for in them.
+            left_out: how many pairs did not pass, by reason.
+        """
+        told = {"teachers": self.teachers, "domains": self.domain_names, "left_out": left_out}
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        columns = {"stars": self.stars, "domains": self.domains}
+        save_file(columns, draft, metadata={"key": key, "told": json.dumps(told)})
+        os.replace(draft, file)
+
+    @classmethod
+    def load(cls, file: Path, key: str) -> tuple[Self, Counter[str]] | None:
+        """What `save` kept under this key, and what was left out; None if there is nothing whole of it."""
+        try:
+            with safe_open(file, "numpy") as stored:
+                facts = stored.metadata() or {}
+                if facts.get("key") != key:
+                    return None
+                tally, told = cls(), json.loads(facts["told"])
+                tally._stars = array("b", stored.get_tensor("stars").tobytes())
+                tally._domains = array("i", stored.get_tensor("domains").tobytes())
+        except (OSError, SafetensorError):
+            return None
+        tally.teachers, tally.domain_names = Counter(told["teachers"]), told["domains"]
+        return tally, Counter(told["left_out"])

@@ -1,6 +1,7 @@
 """What a pretraining run may be told, and which of it makes sense together."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from hub_tools.corpus.difficulty import WAYS
@@ -33,6 +34,9 @@ class Pretrain:
     )
     streaming: bool = field(default=False, metadata={"help": "read the corpus from the Hub row by row"})
     instructions: str = field(default="", metadata={"help": "objective `instructions`: Hub id of the dataset"})
+    instructions_teacher: str = field(
+        default="", metadata={"help": "who wrote the instruction dataset's responses, for the card"}
+    )
     benchmark: str = field(
         default="", metadata={"help": "its sentences may not be learned; '': <namespace>/fsa-benchmark if it exists"}
     )
@@ -101,33 +105,132 @@ def chosen(runs: list[Pretrain]) -> list[Pretrain]:
 
 
 def check(arguments: Pretrain) -> None:
-    """Options that make no sense, or not together."""
+    """
+    Refuses options that make no sense, or not together, or that change nothing.
+
+    Raises:
+        ValueError: what was found, and what is allowed.
+    """
+    check_objective(arguments)
+    check_ranges(arguments)
+    if arguments.keep_how not in WAYS:
+        raise ValueError(f"keep_how must be one of {', '.join(WAYS)}, found '{arguments.keep_how}'.")
+    if arguments.schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, found '{arguments.schedule}'.")
+    if arguments.steps:
+        check_warmup(arguments.warmup_steps, arguments.steps)
+    elif not 0 < arguments.epochs < math.inf:
+        raise ValueError(f"epochs must be above 0 where `steps` is 0, found {arguments.epochs}.")
+    weigh(arguments.scheme), weigh(arguments.labelled_scheme)
+    check_effects(arguments)
+
+
+def check_objective(arguments: Pretrain) -> None:
+    """Options that an objective needs, or cannot use."""
     if arguments.objective not in OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, found '{arguments.objective}'.")
     if (arguments.objective == "instructions") != bool(arguments.instructions):
         raise ValueError("objective `instructions` and a dataset for `instructions` go together; give both or none.")
     if arguments.soft_teacher and arguments.objective != "distillation":
         raise ValueError("`soft_teacher` needs the objective `distillation`: it reads the corpus's own targets.")
-    if not 0 < arguments.keep_share <= 1:
-        raise ValueError(f"`keep_share` must be above 0 and at most 1, found {arguments.keep_share}.")
-    if arguments.keep_how not in WAYS:
-        raise ValueError(f"keep_how must be one of {', '.join(WAYS)}, found '{arguments.keep_how}'.")
     if arguments.keep_share < 1 and arguments.objective == "span-corruption":
         raise ValueError("`keep_share` chooses pairs by their targets, which span corruption does not have.")
-    for name in ("reviews_limit", "steps", "validation_pairs"):
-        if getattr(arguments, name) < 0:
-            raise ValueError(f"{name} must be at least 0, found {getattr(arguments, name)}.")
-    weigh(arguments.scheme), weigh(arguments.labelled_scheme)
-    if not arguments.reviews_limit and (arguments.draw or arguments.scheme != arguments.labelled_scheme):
+
+
+def check_ranges(arguments: Pretrain) -> None:
+    """Numbers that are too small or too large, or none at all."""
+    fresh = () if arguments.student else FRESH_SIZES
+    for name, least in {**AT_LEAST, **dict.fromkeys(fresh, 1)}.items():
+        found = getattr(arguments, name)
+        if not least <= found < math.inf:
+            raise ValueError(f"{name} must be at least {least}, found {found}.")
+    for name in ("lr", "soft_temperature"):
+        if not 0 < getattr(arguments, name) < math.inf:
+            raise ValueError(f"{name} must be above 0, found {getattr(arguments, name)}.")
+    if not 0 < arguments.keep_share <= 1:
+        raise ValueError(f"`keep_share` must be above 0 and at most 1, found {arguments.keep_share}.")
+    if not 0 <= arguments.soft_weight <= 1:
+        raise ValueError(f"soft_weight must be from 0 (text only) to 1, found {arguments.soft_weight}.")
+    if not 0 <= arguments.dropout_rate < 1:
+        raise ValueError(f"dropout_rate must be at least 0 and below 1, found {arguments.dropout_rate}.")
+    if fresh and arguments.d_model < arguments.num_heads:
         raise ValueError(
-            "`draw` and `scheme` say which reviews are drawn, and without `reviews_limit` none are: all are learned "
-            "from. Give `reviews_limit`, or leave them out."
+            f"d_model must be at least num_heads, which share it; found {arguments.d_model} for {arguments.num_heads}."
+        )
+
+
+def check_warmup(warmup_steps: int, steps: int) -> None:
+    """A warm-up that leaves no step at the full learning rate."""
+    if warmup_steps >= steps:
+        raise ValueError(f"warmup_steps must be less than the steps, found {warmup_steps} of {steps}.")
+
+
+def check_effects(arguments: Pretrain) -> None:
+    """
+    Options that would change nothing: they would make another run of the same one, and the card would tell of them.
+
+    A fresh student's sizes may stand beside `student`: the runs of a sweep share them, and a card does not tell them.
+    """
+    for key, names in ONLY_WITH.items():
+        if not getattr(arguments, key):
+            refuse(changed(arguments, names), f"without `{key}`")
+    if arguments.keep_share == 1:
+        refuse(changed(arguments, ("keep_how", "difficulty_model")), "where `keep_share` is 1")
+    if arguments.keep_how == "random":
+        refuse(changed(arguments, ("difficulty_model",)), "where `keep_how` is `random`")
+    if arguments.instructions:
+        refuse(changed(arguments, ("corpus", "corpus_configs", "teachers", "reviews")), "beside `instructions`")
+
+
+def changed(arguments: Pretrain, names: Iterable[str]) -> list[str]:
+    """Those of the options `names` that are not what they are when nobody gives them."""
+    plain = Pretrain(arguments.namespace, arguments.name)
+    return [name for name in names if getattr(arguments, name) != getattr(plain, name)]
+
+
+def refuse(names: Sequence[str], where: str) -> None:
+    """Refuses options that have no effect there; none is fine."""
+    if names:
+        raise ValueError(f"`{'`, `'.join(names)}`: of no effect {where}. Leave out one or the other.")
+
+
+def check_processes(arguments: Pretrain, sharded: bool) -> None:
+    """
+    What processes that share out a student's weights (FSDP2) cannot do.
+
+    Raises:
+        ValueError: there is a soft teacher.
+    """
+    if sharded and arguments.soft_teacher:
+        raise ValueError(
+            "`soft_teacher` needs the whole student in every process, which FSDP2 shares out: train with another of "
+            "recipes/configs/accelerate, such as multi_gpu.yaml, or without `soft_teacher`."
         )
 
 
 def settings_of(arguments: Pretrain, pairs: int) -> Pretraining:
-    """Epochs as optimiser steps, unless `steps` says how many; the rest as given."""
+    """
+    Epochs as optimiser steps, unless `steps` says how many; the rest as given.
+
+    Raises:
+        ValueError: a number is impossible, or the warm-up as long as the training.
+    """
     known = Pretraining.__dataclass_fields__
     given = {key: value for key, value in asdict(arguments).items() if key in known} | {"steps": 1}
     steps = arguments.steps or max(1, math.ceil(arguments.epochs * pairs / Pretraining(**given).pairs_per_step))
+    check_warmup(arguments.warmup_steps, steps)
     return Pretraining(**given | {"steps": steps})
+
+
+AT_LEAST = {
+    "reviews_limit": 0, "draw": 0, "validation_pairs": 0, "steps": 0, "warmup_steps": 0, "final_lr": 0, "soft_k": 1,
+    "max_input": 2, "max_target": 2, "pairs_per_step": 1, "pairs_per_forward": 1, "validate_every": 1,
+    "checkpoint_every": 1,
+}  # fmt: skip
+FRESH_SIZES = ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads")
+SCHEDULES = ("paper", "reference")
+ONLY_WITH = {  # options that say something only beside another one
+    "soft_teacher": ("soft_weight", "soft_k", "soft_temperature"),
+    "reviews_limit": ("draw", "scheme", "labelled_scheme"),
+    "instructions": ("instructions_teacher",),
+}

@@ -1,21 +1,35 @@
 """What the card of a pretrained student tells of its run."""
 
+import inspect
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from hub_tools.corpus.reading import Tally
 from hub_tools.distilling.arguments import Pretrain
 from hub_tools.distilling.inputs import corpus_of
 from hub_tools.distilling.start import base_of
-from hub_tools.hub.cards import ModelFacts, Teacher
+from hub_tools.hub.cards import ModelFacts, Teacher, stated_licence
 from hub_tools.hub.runs import INCIDENTAL, Run
 from hub_tools.students.account import curve
-from hub_tools.students.pretraining import TrainingLog
+from hub_tools.students.optimizer import RMSScaledAdamW
+from hub_tools.students.pretraining import Pretraining, TrainingLog
 
 
 def model_facts(
-    repo_id: str, arguments: Pretrain, run: Run, log: TrainingLog, told: Mapping[str, str], tally: Tally, size: int
+    repo_id: str,
+    arguments: Pretrain,
+    run: Run,
+    log: TrainingLog,
+    told: Mapping[str, str],
+    tally: Tally,
+    size: int,
+    settings: Pretraining,
 ) -> ModelFacts:
-    """What the card tells of this run."""
+    """
+    What the card tells of this run. Weights that come from a checkpoint have the licence that its card states; fresh
+    ones have none.
+    """
+    base, data = base_of(arguments), arguments.instructions or corpus_of(arguments)
     first = {"training, first step": log.losses[0][1], "training, last step": log.losses[-1][1]}
     held = {} if not log.validation else {
         "validation, first": log.validation[0][1], "validation, last": log.validation[-1][1]
@@ -25,10 +39,12 @@ def model_facts(
         title=arguments.name,
         summary=SUMMARIES[arguments.objective],
         objective=arguments.objective,
-        base_model=base_of(arguments),
-        datasets=[arguments.instructions or corpus_of(arguments)],
+        licence=stated_licence(base, "model", run.inputs[base]) if base else None,
+        terms={data: stated_licence(data, "dataset", run.inputs[data])},
+        base_model=base,
+        datasets=[data],
         teachers=[Teacher(name, is_llm=name != "lexicon") for name in sorted(tally.teachers) if name],
-        hyperparameters=said(arguments, run),
+        hyperparameters=said(arguments, run) | fixed(arguments, settings),
         parameters=size,
         pairs=run.facts["pairs"],
         tokens=run.facts["tokens"],
@@ -45,29 +61,42 @@ def said(arguments: Pretrain, run: Run) -> dict[str, object]:
     silent = {"namespace", "name", "objective", *(INCIDENTAL - ASKED), *(IF_FRESH if arguments.student else ())}
     silent |= {name for key, names in ONLY_WITH.items() if not getattr(arguments, key) for name in names}
     silent |= {"keep_share", "keep_how"} if arguments.keep_share == 1 else set()
-    silent |= {"epochs"} if arguments.steps else set()
-    return {key: value for key, value in run.config.items() if key not in silent and value not in ("", [], 0)}
+    silent |= {"epochs"} if arguments.steps else {"steps"}
+    silent |= {"reviews_limit"} if not arguments.reviews_limit else set()
+    return {key: value for key, value in run.config.items() if key not in silent and value not in ("", [])}
+
+
+def fixed(arguments: Pretrain, settings: Pretraining) -> dict[str, object]:
+    """What decides the weights too, though no option asks for it: the optimiser's numbers and the other settings."""
+    own = inspect.signature(RMSScaledAdamW).parameters
+    unasked = {key: value for key, value in asdict(settings).items() if key not in asdict(arguments)}
+    return {"optimizer": RMSScaledAdamW.__name__} | {name: own[name].default for name in ("betas", "eps")} | unasked
 
 
 def kept_out(watched: Mapping[str, str], left_out: Mapping[str, int]) -> dict[str, str]:
     """What the card tells of sentences and pairs that were not to be learned."""
-    looked = ", ".join(f"none of {benchmark}@{commit[:12]}'s" for benchmark, commit in watched.items())
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
-    return {"benchmark sentences": looked or "nobody looked for any", "left out": reasons}
+    looked = [
+        f"no sentence that {benchmark}@{commit[:12]} validates or tests on is in it"
+        for benchmark, commit in watched.items()
+    ]
+    reasons = ", ".join(f"{count:,} {REASONS.get(reason, reason)}" for reason, count in left_out.items() if count)
+    return {"contamination check of the training text": ", ".join(looked) or "not done", "rows left out": reasons}
 
 
-SUMMARIES = {
-    "distillation": "A T5 that has learned fine-grained sentiment understanding from its teachers' analyses and "
-    "rewrites of reviews. Fine-tune it on a task: by itself it writes analyses and rewrites, not labels.",
-    "span-corruption": "A baseline of distillation: a T5 that has read the same reviews and restored what was masked "
-    "in them (domain-adaptive pretraining, DAPT), without a teacher. Fine-tune it on a task.",
-    "rating": "A baseline of distillation: a T5 that has learned to tell a review's stars, without a teacher. "
-    "Fine-tune it on a task.",
-    "instructions": "A baseline of distillation: a T5 that has learned a teacher's responses to instructions of any "
-    "kind. Fine-tune it on a task.",
+SUMMARIES = {  # what the card's text of an objective does not say
+    "distillation": "",
+    "span-corruption": "A baseline of distillation, without a teacher.",
+    "rating": "A baseline of distillation, without a teacher.",
+    "instructions": "A baseline of distillation, from texts that need not be about reviews.",
 }
 
 
+REASONS = {  # of corpus/baselines.py and corpus/reading.py
+    "benchmark sentence": "with a sentence of the benchmark",
+    "repeated": "that repeat the text of another",
+    "empty": "without text",
+    "unrated": "without stars",
+}
 ASKED = {"validate_every", "pairs_per_forward"}  # decide no weight, and whoever repeats a run asks for them
 ONLY_WITH = {
     "soft_teacher": ("soft_weight", "soft_k", "soft_temperature"),

@@ -8,7 +8,7 @@ from accelerate import PartialState
 
 from hub_tools.distilling.arguments import Pretrain
 from hub_tools.distilling.inputs import load_model, reference
-from hub_tools.hub.cards import ModelFacts, model_card
+from hub_tools.hub.cards import ModelFacts, model_card, stated_licence
 from hub_tools.hub.push import push_model
 from hub_tools.students.models import escape_newlines, fresh_student, save_student
 from hub_tools.students.span_corruption import with_sentinels
@@ -47,12 +47,14 @@ def make_student(arguments: Pretrain, pairs: Iterable[Mapping], inputs: Mapping[
 
 def push_start(repo_id: str, folder: Path, arguments: Pretrain) -> str:
     """Pushes the student as it is before pretraining; the commit gets the tag `step-0` with the student after it."""
+    repo, revision = reference(arguments.student, arguments.namespace) if arguments.student else (None, None)
     facts = ModelFacts(
         repo_id=repo_id,
         title=f"{arguments.name} before pretraining",
         summary="The starting point of a pretraining run, kept so that its gain can be measured.",
-        base_model=base_of(arguments),
-        objective=arguments.objective,
+        licence=stated_licence(repo, "model", revision) if repo else None,
+        base_model=repo,
+        objective="",  # it has learned nothing yet
     )
     # On a branch: `main` must not offer a student that has learned nothing, to a `finetune` started meanwhile, say.
     return push_model(folder, repo_id, card=model_card(facts), private=arguments.private, revision="start")

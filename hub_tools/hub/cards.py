@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import DatasetCardData, ModelCardData
+from huggingface_hub import DatasetCardData, HfApi, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .columns import COLUMNS
@@ -57,7 +57,8 @@ class ModelFacts:
     title: str
     task: str | None = None  # "tsa", "asa", "acos", "asqp"; None: distilled, not fine-tuned
     summary: str = ""
-    licence: str = "apache-2.0"
+    licence: str | None = None  # of the weights, as the Hub names it; several with commas between
+    terms: Mapping[str, str | None] | None = None  # Hub id of a dataset → the licence that its card states
     language: str = "en"
     base_model: str | None = None  # a Hub id; None: trained from scratch, or from a local folder
     datasets: Sequence[str] = ()  # Hub ids of what it was trained on
@@ -69,7 +70,7 @@ class ModelFacts:
     tokens: int | None = None  # seen in training, padding not counted
     losses: Mapping[str, float] | None = None  # e.g. {"validation, start": 5.1, "validation, end": 2.2}
     # What a student that is not fine-tuned has learned from: "distillation", "span-corruption", "rating",
-    # "instructions"
+    # "instructions"; "": nothing yet
     objective: str = "distillation"
     measured: Mapping[str, str] | None = None  # what the run measured, in words; what is "" is left out
     curve: Sequence[Mapping[str, Any]] = ()  # losses over the run, a row a point
@@ -134,7 +135,7 @@ def model_card(facts: ModelFacts) -> str:
     own = facts.benchmark and model_index(Scores(facts.results, facts.benchmark))
     data = ModelCardData(
         language=facts.language,
-        license=facts.licence,
+        license=facts.licence.split(", ") if facts.licence and "," in facts.licence else facts.licence,
         library_name="transformers",
         # The Hub has no text2text-generation any more; the tag says it for those who look for it.
         pipeline_tag="text-generation",
@@ -173,6 +174,13 @@ def dataset_card(facts: DatasetFacts) -> str:
     )
     columns = facts.columns if facts.columns is not None else COLUMNS[facts.kind]
     return _render("dataset.md", data.to_yaml(), facts, columns=columns)
+
+
+def stated_licence(repo_id: str, repo_type: str, revision: str | None = None) -> str | None:
+    """What the card of a repo on the Hub states as its licence at `revision` (default: main), several with commas."""
+    card = HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision).card_data
+    found = card.get("license") if card else None
+    return ", ".join(found) if isinstance(found, list) else found
 
 
 def _score_row(result: Result) -> dict[str, str]:

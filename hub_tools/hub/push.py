@@ -24,7 +24,7 @@ from huggingface_hub import (
     hf_hub_download,
     metadata_load,
 )
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
 from .errors import PushConflict, PushError, explained
 from .eval_results import FOLDER as RESULTS_FOLDER
@@ -34,8 +34,8 @@ from .runs import RUN_FILE, Run
 
 
 __all__ = [
-    "PushConflict", "PushError", "push_dataset", "push_model", "push_parts", "push_report", "push_scores",
-    "push_space", "tag_revision",
+    "PushConflict", "PushError", "keep_replaced", "push_dataset", "push_model", "push_parts", "push_report",
+    "push_scores", "push_space", "tag_revision",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -275,6 +275,31 @@ def tag_revision(repo_id: str, tag: str, revision: str, repo_type: str) -> None:
             logger.info("tag %s of %s moves from %s to %s", tag, repo_id, tags[tag], revision)
             api.delete_tag(repo_id, tag=tag, repo_type=repo_type)
         api.create_tag(repo_id, tag=tag, revision=revision, repo_type=repo_type)
+
+
+def keep_replaced(repo_id: str, repo_type: str, run: Run) -> str:
+    """Tag what another finished run has left on `main`, so that a push of `run` does not lose it; return the tag.
+
+    The tag is `run-` and the first 12 digits of that run's digest; "" where there is no such run.
+
+    Raises:
+        PushError: as `tag_revision`.
+    """
+    with explained(f"look for an earlier run in {repo_type} {repo_id}"):
+        try:
+            head = HfApi().repo_info(repo_id, repo_type=repo_type).sha
+            path = hf_hub_download(repo_id, RUN_FILE, repo_type=repo_type, revision=head)
+        except (RepositoryNotFoundError, EntryNotFoundError):
+            return ""
+    try:
+        found = Run.from_json(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        return ""
+    if not found.finished or found.digest == run.digest:
+        return ""
+    tag = f"run-{found.digest[:12]}"
+    tag_revision(repo_id, tag, head, repo_type)
+    return tag
 
 
 def _push(

@@ -58,7 +58,12 @@ TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
 
 @dataclass(frozen=True)
 class Run:
-    """The facts of one run of one stage. `inputs` maps each Hub repo that was read to its commit."""
+    """
+    The facts of one run of one stage. `inputs` maps each Hub repo that was read to its commit.
+
+    `started`, `seconds` and `hardware` are those of the session that finished it: what an earlier one did, before the
+    stage was stopped and started again, is among the `facts` where the stage keeps count.
+    """
 
     stage: str
     config: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +85,7 @@ class Run:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def finish(self, **facts: Any) -> Run:
-        """The same run with its end and duration in seconds set to now, and with what was measured on the way."""
+        """The same run with its end set to now, the seconds since it was last started, and what was measured."""
         now = datetime.now(UTC)
         seconds = (now - datetime.fromisoformat(self.started)).total_seconds()
         return replace(self, finished=now.isoformat(timespec="seconds"), seconds=round(seconds, 1), facts=facts)
@@ -187,6 +192,7 @@ def _library_versions() -> dict[str, str]:
 
 
 def _hardware() -> dict[str, Any]:
+    """This machine, whatever the run takes of it (`gpus`: all that it sees), and how many `machines`, if several."""
     facts: dict[str, Any] = {"cpu": _cpu_model(), "cores": os.cpu_count()}
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         facts["cores"] = len(os.sched_getaffinity(0))
@@ -195,7 +201,27 @@ def _hardware() -> dict[str, Any]:
     torch = sys.modules.get("torch")  # a stage that never imported torch used no GPU
     if torch is not None and torch.cuda.is_available():
         facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if (machines := _machines(os.environ)) > 1:
+        facts["machines"] = machines
     return facts
+
+
+def _machines(environment: Mapping[str, str]) -> int:
+    """On how many machines torch's launcher, which `accelerate launch` uses, has started this run; 1 if it has not."""
+    everywhere, here = (environment.get(name, "") for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return -(-int(everywhere) // int(here)) if everywhere.isdigit() and here.isdigit() and int(here) else 1
+
+
+def hardware_in_words(hardware: Mapping[str, Any]) -> str:
+    """
+    `Run.hardware` in a line, for a table.
+
+    >>> hardware_in_words({"cpu": "Xeon", "cores": 2, "memory_gb": 23.5, "gpus": ["H200"]})
+    'Xeon, 2 cores, 23.5 GiB of memory, H200'
+    """
+    memory = [f"{hardware['memory_gb']} GiB of memory"] if hardware.get("memory_gb") else []
+    processor = [hardware.get("cpu") or "unknown processor", f"{hardware.get('cores')} cores"]
+    return ", ".join([*processor, *memory, *hardware.get("gpus", [])])
 
 
 def _cpu_model() -> str:

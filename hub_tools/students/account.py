@@ -14,6 +14,9 @@ OBJECTIVES = {
     "instructions": "general distillation: responses to instructions of any kind",
 }
 
+LAYOUTS = {"padded": "one pair a row", "packed": "several pairs a row", "joined": "all pairs in one row"}
+PRECISIONS = {"no": "float32", "bf16": "bf16 where autocast takes it, weights in float32"}
+
 
 def numbers(log: TrainingLog, settings: Pretraining, reviews: int, pairs: int) -> dict[str, Any]:
     """The run in numbers, as run.json keeps them: what a table of several runs compares, too."""
@@ -21,6 +24,7 @@ def numbers(log: TrainingLog, settings: Pretraining, reviews: int, pairs: int) -
         "reviews": reviews,
         "pairs": pairs,
         "steps": settings.steps,
+        "processes": log.processes,
         "tokens": log.input_tokens + log.target_tokens,
         "hours": round(log.seconds / 3600, 3),
         "padding": round(mean_of(log.padding), 4),
@@ -32,22 +36,59 @@ def numbers(log: TrainingLog, settings: Pretraining, reviews: int, pairs: int) -
 
 
 def measured(
-    log: TrainingLog, settings: Pretraining, objective: str, held_out: int, why_precision: str = ""
+    log: TrainingLog,
+    settings: Pretraining,
+    objective: str,
+    held_out: int,
+    why_precision: str = "",
+    device: str = "cpu",
 ) -> dict[str, str]:
-    """The same in words, for the card: what was learned, how far, at what cost, and what happened on the way."""
-    exact = {"no": "float32", "bf16": "bf16 where autocast takes it, weights in float32"}
+    """
+    The same in words, for the card: what was learned, how far, at what cost, and what happened on the way.
+
+    `device` is the type of the processes' devices: each process of "cuda" has a GPU of its own.
+    """
     shares = "" if not log.padding else f"{100 * mean_of(log.padding):.1f} % of the positions computed"
     return {
         "objective": OBJECTIVES.get(objective, objective),
-        "optimiser steps": f"{settings.steps:,} of {settings.pairs_per_step} pairs",
+        "optimiser steps": f"{settings.steps:,} of {settings.pairs_per_step} pairs each",
         "tokens read and written": f"{log.input_tokens:,} and {log.target_tokens:,}",
-        "cost": f"{log.seconds / 3600:.2f} hours of training on {log.processes} × the hardware below",
+        "cost": cost(log, device),
         "speed": f"{statistics.median(speed for _, speed in log.speed):,.0f} tokens a second" if log.speed else "",
-        "padding": shares + (f", pairs {log.layout}" if log.layout and shares else ""),
-        "precision": exact.get(log.precision, log.precision) + (f" ({why_precision})" if why_precision else ""),
+        "padding": shares + (f", {in_words(log.layout, LAYOUTS)}" if log.layout and shares else ""),
+        "precision": in_words(log.precision, PRECISIONS) + (f" ({why_precision})" if why_precision else ""),
         "held out for validation": f"{held_out:,} pairs, by review",
         "interruptions": f"went on from step {', '.join(map(str, log.resumed_at))}" if log.resumed_at else "none",
     }
+
+
+def cost(log: TrainingLog, device: str) -> str:
+    """
+    How long training took over all sessions, and on how much; a process of "cuda" is a GPU.
+
+    >>> cost(TrainingLog(seconds=18_000, processes=8), "cuda")
+    '5.00 hours on 8 GPUs, 40.00 GPU-hours'
+    >>> cost(TrainingLog(seconds=1800, processes=1), "cpu")
+    '0.50 hours on 1 process'
+    """
+    hours = log.seconds / 3600
+    one, many = ("GPU", "GPUs") if device == "cuda" else ("process", "processes")
+    said = f"{hours:.2f} hours on {log.processes} {one if log.processes == 1 else many}"
+    if device == "cuda":
+        said += f", {hours * log.processes:.2f} GPU-hours"
+    # The log knows all hours, but the processes of the last session alone
+    return said + (", if there were as many before each interruption" if log.resumed_at else "")
+
+
+def in_words(recorded: str, words: Mapping[str, str]) -> str:
+    """
+    The log's `precision` or `layout`, which may have changed at a resume.
+
+    >>> in_words("no, then bf16 from step 4000", PRECISIONS)
+    'float32, then from step 4000 bf16 where autocast takes it, weights in float32'
+    """
+    parts = (part.partition(" from ") for part in recorded.split(", then "))
+    return ", then ".join((f"from {since} " if since else "") + words.get(name, name) for name, _, since in parts)
 
 
 def lost(cost: Mapping[str, int]) -> str:

@@ -41,12 +41,14 @@ class EncodedPairs(Sequence[Encoded]):
 
     Attributes:
         cost: what the limits and the tokenizer lost, in the whole corpus even for a view: see `Encoder.encode`.
+        digest: of all that decides the tokens of the whole corpus, even for a view: texts, tokenizer and limits.
     """
 
     def __init__(self, chunks: "Sequence[_Chunk]", mapped: mmap.mmap, header: Mapping, order: np.ndarray | None):
         self._chunks, self._mapped, self._header, self._order = chunks, mapped, header, order
         self._pairs, self._reads = sum(len(chunk.review) for chunk in chunks), 0
         self.cost: dict[str, int] = dict(header["cost"])
+        self.digest = Path(header["file"]).stem.removeprefix("pairs-")
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -78,13 +80,10 @@ class EncodedPairs(Sequence[Encoded]):
     def __getitem__(self, index: int | slice) -> "Encoded | EncodedPairs":
         if isinstance(index, slice):
             return self.subset(range(len(self))[index])
-        position = range(len(self))[index]
-        if self._order is not None:
-            position = int(self._order[position])
         self._reads += 1
         if self._reads % READS == 0:
             self._give_up_pages()
-        number, row = divmod(position, self._header["chunk"])
+        number, row = divmod(self.where(index), self._header["chunk"])
         return self._chunks[number].pair(row)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "EncodedPairs":
@@ -99,6 +98,11 @@ class EncodedPairs(Sequence[Encoded]):
             raise IndexError(f"indices {order.min()} to {order.max()}, but there are {len(self)} pairs")
         order = order if self._order is None else self._order[order]
         return EncodedPairs(self._chunks, self._mapped, self._header, order)
+
+    def where(self, index: int) -> int:
+        """The row of the whole corpus, counted from 0 as it was encoded, that pair `index` of this view is."""
+        position = range(len(self))[index]
+        return position if self._order is None else int(self._order[position])
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -172,7 +176,7 @@ def encode_corpus(
                     writer.write_batch(told)
         _join(folder, recipe, found, earlier, encoder.schema)
         shutil.rmtree(drafts)
-    return EncodedPairs.open(folder)
+        return EncodedPairs.open(folder)  # before another process may put other pairs in their place
 
 
 _Done = tuple[arrow.RecordBatch, dict[str, int]]  # a chunk and its cost

@@ -126,7 +126,7 @@ def in_chunks(pairs: Iterable[Mapping], chunk: int) -> Iterator[list[tuple[str, 
     The texts of `chunk` rows at a time, in the order of COLUMNS, with a progress bar.
 
     Raises:
-        ValueError: a row lacks a text.
+        ValueError: a row lacks a text, or holds one that is none.
     """
     total = len(pairs) if isinstance(pairs, Sized) else None
     rows: list[tuple[str, str, str]] = []
@@ -148,9 +148,11 @@ def _texts(number: int, pair: Mapping) -> tuple[str, str, str]:
     for side in ("input", "target"):
         if not isinstance(pair[side], str):
             raise ValueError(f"row {number}: {side} is no text but a {type(pair[side]).__name__}.")
-        if found := _HALF.search(pair[side]):
-            raise ValueError(f"row {number}: {side} holds {found[0]!r}, half of a sign, and is no valid text.")
-    return str(pair["review_id"]), pair["input"], pair["target"]
+    texts = str(pair["review_id"]), pair["input"], pair["target"]
+    for name, text in zip(COLUMNS, texts, strict=True):
+        if found := _HALF.search(text):
+            raise ValueError(f"row {number}: {name} holds {found[0]!r}, half of a sign, and is no valid text.")
+    return texts
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

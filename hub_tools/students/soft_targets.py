@@ -13,7 +13,7 @@ from them. In a recipe, on every process alike (one of a machine writes, the oth
     loss = SoftLoss(model, options.soft_weight, targets.temperature)
     pretrain(model, SoftPairs(encoded, targets), ..., loss=loss, collate=soft_batch)
 
-`targets.facts` is for the card.
+`cost_of(targets)` is for the card.
 """
 
 import hashlib
@@ -112,14 +112,14 @@ def write_soft_targets(
             f"batch_tokens >= 1; got {len(rows)} pairs, k={k}, temperature={temperature}, vocabulary={vocabulary}, "
             f"batch_tokens={batch_tokens}."
         )
-    encoding, lengths, largest = _digest_rows(rows)
+    encoding, lengths, largest = digest_rows(rows)
     if largest >= columns:
         raise ValueError(
             f"The pairs hold the token id {largest}, the soft teacher knows those below {columns}: choose one whose "
             "tokenizer is the student's (same_tokenizer)."
         )
     facts = {"k": min(k, columns), "temperature": float(temperature), "vocabulary": columns, "encoding": encoding}
-    facts["teacher"] = _digest_model(teacher)
+    facts["teacher"] = digest_model(teacher)
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     place = Path(folder) / digest
     if not SoftTargets.finished(place):
@@ -128,6 +128,21 @@ def write_soft_targets(
             logger.info("Soft targets: %d tokens, %.1f MB in %s.", draft.facts["tokens"], size / 1e6, place)
             _fill(draft, teacher, rows, lengths, batch_tokens)
     return SoftTargets.open(place)
+
+
+def cost_of(targets: SoftTargets) -> str:
+    """
+    What they hold and what they took to make, as the card tells it: mass covered, hours, the teacher's own loss.
+
+    >>> from types import SimpleNamespace
+    >>> cost_of(SimpleNamespace(facts={"k": 16, "covered": 0.9712, "seconds": 1512, "teacher_loss": 0.8345}))
+    'the 16 likeliest tokens of each position, which cover 97.1 % of its mass; 0.42 hours; its own loss 0.8345 nats'
+    """
+    facts = targets.facts
+    return (
+        f"the {facts['k']} likeliest tokens of each position, which cover {100 * facts['covered']:.1f} % of its mass; "
+        f"{facts['seconds'] / 3600:.2f} hours; its own loss {facts['teacher_loss']:.4f} nats"
+    )
 
 
 def _fill(
@@ -206,7 +221,7 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
         model.train(training)
 
 
-def _digest_rows(rows: Sequence[Encoded]) -> tuple[str, np.ndarray, int]:
+def digest_rows(rows: Sequence[Encoded]) -> tuple[str, np.ndarray, int]:
     """(a digest of the pairs' ids, the lengths of their targets, the largest id)."""
     digest, lengths, largest = hashlib.sha256(), np.empty(len(rows), np.int64), 0
     for index in range(len(rows)):
@@ -218,7 +233,7 @@ def _digest_rows(rows: Sequence[Encoded]) -> tuple[str, np.ndarray, int]:
     return digest.hexdigest(), lengths, largest
 
 
-def _digest_model(model: PreTrainedModel) -> str:
+def digest_model(model: PreTrainedModel) -> str:
     """Of architecture and weights, whatever their name: a checkpoint trained on under the same name is another one."""
     config = {name: value for name, value in model.config.to_diff_dict().items() if name not in NAMES}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())

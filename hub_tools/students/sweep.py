@@ -1,9 +1,13 @@
 """Several runs of one recipe in a row: each is tried, whatever became of those before, and all are told at the end."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
 
 
 logger = logging.getLogger(__name__)
@@ -21,6 +25,32 @@ class Outcome:
     reason: str = ""
 
 
+class CannotBegin(ValueError):
+    """A run that no process has begun to train, for a reason that all of them know: none waits for another in it."""
+
+
+@contextmanager
+def all_or_none(errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """
+    A block that all processes pass, or none: what one of them fails with in it, all of them fail with at its end.
+
+    The block itself may hold nothing that processes do together. With one process it changes nothing.
+
+    Raises:
+        CannotBegin: one of `errors` was raised in some process; with the reason of the first such one.
+    """
+    failure = None
+    try:
+        yield
+    except errors as error:
+        if PartialState().num_processes == 1:
+            raise
+        failure = error
+    reasons = gather_object([failure and (str(failure) or type(failure).__name__)])
+    if told := [reason for reason in reasons if reason]:
+        raise CannotBegin(told[0]) from failure
+
+
 def run_all(
     runs: Sequence[Arguments],
     train: Callable[[Arguments], Outcome],
@@ -35,10 +65,11 @@ def run_all(
         train: runs one, or finds that it was run before.
         hear: gets all outcomes at the end, also when stopped in between.
         errors: what a run may fail with. With one run only nothing is caught.
-        keep_going: False where other processes take part: they may wait inside a run that has failed here.
+        keep_going: False where other processes take part: they may wait inside a run that has failed here, so that
+            none follows it. After one that no process has begun (`CannotBegin`) the others are tried in any case.
 
     Raises:
-        RuntimeError: some failed; with their reasons, after all others were tried.
+        RuntimeError: some failed; with their reasons, after the others were tried.
     """
     if len(runs) == 1:
         train(runs[0])
@@ -53,7 +84,7 @@ def run_all(
                 outcomes.append(Outcome(run.name, "failed", reason=f"{error}"))
                 failure = failure or error.with_traceback(None)  # whose frames would keep a model in memory
                 logger.warning("%s failed: %s", run.name, error)
-                if not keep_going:
+                if not keep_going and not isinstance(error, CannotBegin):
                     break
     finally:
         tried = {outcome.name for outcome in outcomes}

@@ -113,6 +113,14 @@ def test_reviews_may_come_from_a_file_that_has_nothing_but_texts():
     assert pair["domain"] == pair["source"] == pair["licence"] == ""
 
 
+@pytest.mark.parametrize("make", [review_pairs, rating_pairs])
+@pytest.mark.parametrize("cell", [3.0, float("nan"), ["a"]], ids=["number", "nan", "list"])
+def test_a_review_that_is_no_text_is_named_by_its_row(make, cell):
+    rows = [{"text": "Fine."}, {"text": "Good.", "rating": 4}, {"text": cell, "rating": 5}]
+    with pytest.raises(ValueError, match=f"row 2: text is no text but a {type(cell).__name__}"):
+        list(make(rows))
+
+
 def test_rows_without_a_review_are_refused_with_what_was_found():
     with pytest.raises(ValueError, match=r"no column `input` or `text` that holds a review; found: review_id, body"):
         list(review_pairs([{"review_id": "a", "body": "Good."}]))

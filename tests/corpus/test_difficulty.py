@@ -13,6 +13,7 @@ from hub_tools.corpus.difficulty import (
     kept_by_difficulty,
     rank_score,
     sample,
+    stored_difficulties,
 )
 
 
@@ -155,27 +156,47 @@ def test_difficulties_come_in_any_order_and_each_once():
 
 
 def test_the_hardest_third_is_kept():
-    assert kept_by_difficulty(RANKS, pairs=3, rate=1 / 3, how="hard").tolist() == [2]
-    assert kept_by_difficulty(RANKS, pairs=3, rate=0.0, how="hard").tolist() == []
+    assert kept_by_difficulty(lambda _: RANKS, pairs=3, rate=1 / 3, how="hard").indices.tolist() == [2]
+    assert kept_by_difficulty(lambda _: RANKS, pairs=3, rate=0.0, how="hard").indices.tolist() == []
 
 
 def test_chance_asks_for_no_ranks_and_a_wrong_rate_is_refused_before_any():
-    def never():
+    def never(missing):
         raise AssertionError("scored")
-        yield
 
-    assert len(kept_by_difficulty(never(), pairs=4, rate=0.5, how="random")) == 2
+    assert len(kept_by_difficulty(never, pairs=4, rate=0.5, how="random").indices) == 2
     with pytest.raises(ValueError, match="rate=5"):
-        kept_by_difficulty(never(), pairs=4, rate=5)
+        kept_by_difficulty(never, pairs=4, rate=5)
 
 
 def test_difficulties_on_disk_are_used_again_under_their_key_only(tmp_path):
     file = tmp_path / "run" / "difficulty.safetensors"
-    options = {"pairs": 3, "rate": 1 / 3, "how": "hard", "file": file}
-    assert kept_by_difficulty(RANKS, key="one", **options).tolist() == [2]
-    assert kept_by_difficulty([], key="one", **options).tolist() == [2]
-    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+    def kept(key, ranks=()):
+        found = kept_by_difficulty(lambda _: ranks, pairs=3, rate=1 / 3, how="hard", file=file, key=key)
+        return found.indices.tolist()
+
+    assert kept("one", RANKS) == [2]
+    assert kept("one") == [2]
+    assert sorted(path.name for path in file.parent.iterdir()) == ["difficulty.lock", file.name]
     reversed_ranks = [(2 - index, *rest) for index, *rest in RANKS]
-    assert kept_by_difficulty(reversed_ranks, key="other", **options).tolist() == [0]
+    assert kept("other", reversed_ranks) == [0]
     file.write_bytes(b"half")
-    assert kept_by_difficulty(RANKS, key="other", **options).tolist() == [2]
+    assert kept("other", RANKS) == [2]
+
+
+def test_a_scoring_that_broke_off_goes_on_with_what_is_missing(tmp_path):
+    file, asked = tmp_path / "difficulty.safetensors", []
+
+    def breaking(missing):
+        yield from RANKS[1:2]
+        raise OSError("gone")
+
+    def rest(missing):
+        asked.extend(missing.tolist())
+        return [(missing.tolist().index(index), *of_pair) for index, *of_pair in RANKS if index in missing]
+
+    with pytest.raises(OSError, match="gone"):
+        stored_difficulties(breaking, 3, file, "k")
+    scores, seconds = stored_difficulties(rest, 3, file, "k")
+    assert (scores.tolist(), asked, seconds >= 0) == ([0.0, 0.25, 1.0], sorted({0, 1, 2} - {RANKS[1][0]}), True)

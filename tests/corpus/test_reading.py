@@ -1,9 +1,9 @@
 """Pairs as a student reads them: of which configs and teachers, whole, as often as asked for."""
 
+import os
 import uuid
 from collections import Counter
 
-import numpy as np
 import pytest
 from datasets import Dataset
 from huggingface_hub import HfApi
@@ -55,9 +55,22 @@ def test_a_pair_that_holds_a_sentence_of_the_benchmark_is_left_out_and_counted()
     assert list(without_sentences(pairs, None, skipped)) == pairs
 
 
-def test_a_tally_counts_what_passes_and_changes_nothing():
-    pairs = [{"teacher": "x", "rating": 4.5}, {"teacher": "y", "rating": None}, {"teacher": "x"}, {"rating": 0.2}]
+def test_a_tally_counts_what_passes_changes_nothing_and_can_be_kept(tmp_path):
+    pairs = [
+        {"teacher": "x", "rating": 4.5, "domain": "laptop"},
+        {"teacher": "y", "rating": None, "domain": None},
+        {"teacher": "x", "domain": "laptop"},
+        {"rating": 0.2, "domain": "hotel"},
+    ]
     tally = Tally()
     assert list(tally.of(pairs)) == pairs
-    assert tally.teachers == {"x": 2, "y": 1, "": 1}
-    assert np.array_equal(tally.stars, [5, 0, 0, 1])
+    tally.save(tmp_path / "tally", "these", {"empty": 2})
+    kept, left_out = Tally.load(tmp_path / "tally", "these")
+    for each in (tally, kept):
+        assert each.teachers == {"x": 2, "y": 1, "": 1}
+        assert each.stars.tolist() == [5, 0, 0, 1]
+        assert [each.domain_names[number] for number in each.domains] == ["laptop", "", "laptop", "hotel"]
+    assert left_out == {"empty": 2}
+    assert Tally.load(tmp_path / "tally", "others") is None
+    os.truncate(tmp_path / "tally", 40)
+    assert Tally.load(tmp_path / "tally", "these") is None

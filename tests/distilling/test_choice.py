@@ -4,29 +4,51 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from accelerate import Accelerator
 
+from hub_tools.corpus.reading import Tally
+from hub_tools.distilling import choice
 from hub_tools.distilling.arguments import Pretrain
-from hub_tools.distilling.choice import split, star_weights
+from hub_tools.distilling.choice import hardest, masked, parts_of, split, star_weights, with_soft_targets
 from hub_tools.students.encoded import encode_corpus
-from tests.tiny_models import tiny_tokenizer
+from hub_tools.students.pretraining import Pretraining
+from hub_tools.students.span_corruption import with_sentinels
+from hub_tools.students.step_plan import plan_step
+from tests.tiny_models import tiny_model, tiny_tokenizer
 
 
 def pretraining(**changes):
     return replace(Pretrain("me", "t5-sentiment"), **changes)
 
 
+def encode(tmp_path, domains=("laptop",)):
+    """
+    A hundred reviews of two pairs each, with 1 to 5 stars in turns but in the last domain 3 stars only, encoded, and
+    their tally.
+    """
+    tally = Tally()
+    pairs = [
+        {
+            "review_id": f"r{n // 2}",
+            "input": f"food {n // 2}",
+            "target": f"us {n}",
+            "domain": domains[n // 2 % len(domains)],
+            "rating": 3 if len(domains) > 1 and n // 2 % len(domains) == len(domains) - 1 else n // 2 % 5 + 1,
+        }
+        for n in range(200)
+    ]
+    return encode_corpus(tally.of(pairs), tiny_tokenizer(), tmp_path / "encoded"), tally
+
+
 @pytest.fixture
 def encoded(tmp_path):
-    """A hundred reviews of two pairs each, with 1 to 5 stars in turns, and the stars of each pair."""
-    pairs = [{"review_id": f"r{n // 2}", "input": "food", "target": "us"} for n in range(200)]
-    stars = np.array([n // 2 % 5 + 1 for n in range(200)])
-    return encode_corpus(pairs, tiny_tokenizer(), tmp_path / "encoded"), stars
+    return encode(tmp_path)
 
 
 def drawn(encoded, **changes) -> tuple[set[int], set[int]]:
     """Reviews to train on, and those held out."""
-    pairs, stars = encoded
-    training, validation = split(pairs, stars, pretraining(validation_pairs=20, **changes))
+    pairs, tally = encoded
+    training, validation = split(pairs, tally, pretraining(validation_pairs=20, **changes))
     assert len(training) == 2 * len(set(training.reviews.tolist()))
     return set(training.reviews.tolist()), set(validation.reviews.tolist())
 
@@ -46,11 +68,97 @@ def test_fewer_reviews_are_among_more_of_the_same_draw_and_the_same_are_held_out
 
 
 def test_a_scheme_draws_by_stars(encoded):
-    pairs, stars = encoded
-    of = dict(zip(pairs.reviews.tolist(), stars.tolist(), strict=True))
+    pairs, tally = encoded
+    of = dict(zip(pairs.reviews.tolist(), tally.stars.tolist(), strict=True))
     three, _ = drawn(encoded, scheme="R00100", reviews_limit=12)
     assert {of[review] for review in three} == {3}
     with pytest.raises(ValueError, match="that the scheme R00100 may draw"):
         drawn(encoded, scheme="R00100", reviews_limit=30)
     assert star_weights(pretraining(scheme="R11111"))[1:].tolist() == [1, 0.5, 0.25, 0.5, 1]
     assert star_weights(pretraining()).tolist() == [1] * 6
+
+
+def test_schemes_draw_each_domain_by_its_share_and_fewer_are_still_among_more(tmp_path):
+    pairs, tally = encoded = encode(tmp_path, ["hotel", "laptop", "hotel", "restaurant"])
+    of = dict(zip(pairs.reviews.tolist(), tally.domains.tolist(), strict=True))
+    before: set[int] = set()
+    for limit in (1, 2, 3, 7, 20, 21, 40):
+        chosen, held = drawn(encoded, reviews_limit=limit, scheme="R11111")
+        rest = np.bincount([domain for review, domain in of.items() if review not in held])
+        assert np.bincount([of[review] for review in chosen], minlength=3).tolist() == parts_of(limit, rest)
+        assert before < chosen
+        before = chosen
+    # Drawn by stars alone, only restaurants would be left.
+    with pytest.raises(ValueError, match=r"20, of which 11 are the share of the domain 'hotel'; .* it has 10 reviews"):
+        drawn(encoded, reviews_limit=20, scheme="R00100")
+
+
+@pytest.mark.parametrize("sizes", [[50, 50], [60, 30, 10], [97, 2, 1], [0, 7]])
+def test_parts_are_as_near_to_the_shares_as_whole_numbers_can_be_and_never_shrink(sizes):
+    sizes = np.array(sizes)
+    parts = np.array([parts_of(limit, sizes) for limit in range(sizes.sum() + 1)])
+    assert parts.sum(axis=1).tolist() == list(range(sizes.sum() + 1))
+    assert (np.abs(parts - np.outer(np.arange(len(parts)), sizes / sizes.sum())) < 1).all()
+    assert (np.diff(parts, axis=0) >= 0).all()
+
+
+def test_span_corruption_meets_every_review_once_an_epoch_masked_anew(encoded):
+    pairs, tally = encoded
+    _, tokenizer = with_sentinels(tiny_model(tiny_tokenizer()), tiny_tokenizer())
+    training, validation = split(pairs, tally, pretraining(validation_pairs=20))
+    settings = Pretraining(steps=40, pairs_per_step=9)
+    masks, held = masked(training, validation, tokenizer, settings)
+    assert (masks.epochs, len(masks), len(held)) == (2, 2 * len(training), len(validation))
+    read = [index for step in range(40) for index in plan_step(step, len(masks), 9, 42, masks.epochs)]
+    first, second = ([masks.where(index) for index in half] for half in (read[:180], read[180:]))
+    assert len(set(read)) == 360
+    assert sorted(first) == sorted(second) == sorted(training.where(index) for index in range(180))
+    assert first != second
+    assert read[9 * 7 : 9 * 8] == plan_step(7, len(masks), 9, 42, masks.epochs)
+
+
+def test_hard_pairs_are_scored_once_for_every_way_to_choose_and_a_killed_scoring_goes_on(
+    encoded, tmp_path, monkeypatch
+):
+    pairs, tokenizer = encoded[0].subset(range(40)), tiny_tokenizer()
+    model, inputs = tiny_model(tokenizer), {"me/sentiment-understanding-corpus": "c0ffee"}
+    scored, ranks = [], choice.token_ranks
+
+    def watched(judge, rows):
+        for each in ranks(judge, rows):
+            if len(scored) == 15:
+                scored.append("killed")
+                raise KeyboardInterrupt
+            scored.append(each[0])
+            yield each
+
+    monkeypatch.setattr(choice, "token_ranks", watched)
+
+    def chosen(how):
+        arguments = pretraining(keep_share=0.5, keep_how=how, runs=str(tmp_path))
+        return hardest(pairs, model, tokenizer, arguments, inputs, Accelerator())
+
+    with pytest.raises(KeyboardInterrupt):
+        chosen("soft")
+    soft, told = chosen("soft")
+    assert len(scored) == 41
+    hard, told_hard = chosen("hard")
+    assert len(scored) == 41
+    assert len(hard) == 20
+    assert told_hard["training pairs chosen"].startswith("20 of 40, the hardest for the student before pretraining; ")
+    assert told["training pairs chosen"].startswith(f"{len(soft)} of 40, drawn by how hard they are for")
+    assert chosen("random")[1] == {"training pairs chosen": "20 of 40, by chance"}
+    assert hardest(pairs, model, tokenizer, pretraining(), inputs, Accelerator()) == (pairs, {})
+
+
+def test_what_soft_targets_cost_is_told(encoded, tmp_path, monkeypatch):
+    tokenizer = tiny_tokenizer()
+    teacher = tiny_model(tokenizer, seed=3)
+    monkeypatch.setattr(choice, "load_model", lambda arguments, role, inputs: (teacher, tokenizer))
+    arguments = pretraining(soft_teacher="me/t5-large", soft_k=4, runs=str(tmp_path))
+    inputs = {"me/sentiment-understanding-corpus": "c0ffee"}
+    pairs = encoded[0].subset(range(5))
+    rows, loss, _, told = with_soft_targets(pairs, tiny_model(tokenizer), tokenizer, arguments, inputs, Accelerator())
+    assert (len(rows), loss is None) == (5, False)
+    assert told["soft targets"].startswith("of me/t5-large, the 4 likeliest tokens of each position, which cover ")
+    assert with_soft_targets(pairs, None, tokenizer, pretraining(), inputs, Accelerator())[1:] == (None, None, {})

@@ -43,10 +43,10 @@ def test_tables_and_pictures_are_there_in_every_form(tmp_path):
 
 
 def test_it_says_at_which_revisions_and_on_what_the_results_were_computed(tmp_path):
-    made = [row | {"git_revision": f"c0ffee{row['seed']}", "hardware": "{'cores': 2}"} for row in rows()]
+    made = [row | {"git_revision": f"c0ffee{row['seed']}", "hardware": "Xeon, 2 cores"} for row in rows()]
     make_report(made, [], Asked("A title"), tmp_path / "told")
     text = (tmp_path / "told" / "results.md").read_text()
-    assert "by `recipes/finetune.py`: git revision c0ffee1, c0ffee2; hardware {'cores': 2}." in text
+    assert "by `recipes/finetune.py`: git revision c0ffee1, c0ffee2; hardware Xeon, 2 cores." in text
     make_report(rows(), [], Asked("A title"), tmp_path / "silent")  # rows of somebody else's runs
     assert "git revision" not in (tmp_path / "silent" / "results.md").read_text()
 

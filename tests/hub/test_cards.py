@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from datasets import Dataset
@@ -18,6 +19,7 @@ from hub_tools.hub.cards import (
     Teacher,
     dataset_card,
     model_card,
+    stated_licence,
 )
 from hub_tools.hub.push import push_dataset, push_model
 from hub_tools.hub.runs import start_run
@@ -185,6 +187,35 @@ def test_absent_facts_leave_no_trace():
         r"None|## Training|## Results|## Data|model-index|base_model|\{|\}\}", text.split("```bibtex")[0]
     )
     assert "\n\n\n" not in text
+
+
+def test_a_licence_is_only_what_somebody_states(repo_id):
+    text = " ".join(model_card(ModelFacts("me/x", "X", terms={"me/c": "cc-by-nc-4.0", "me/d": None})).split())
+    assert "license:" not in text
+    assert "No licence is stated for these weights. Licence of `me/c`, from which they learned: cc-by-nc-4.0." in text
+    assert "Licence of `me/d`, from which they learned: its metadata name none; see its card." in text
+    text = model_card(ModelFacts("me/x", "X", base_model="me/base", licence="mit, apache-2.0"))
+    assert ModelCard(text).data.license == ["mit", "apache-2.0"]
+    assert "Licence of the weights, which come from `me/base`: mit, apache-2.0.\n" in text
+
+    HfApi().create_repo(repo_id)
+    before = HfApi().model_info(repo_id).sha
+    card = b"---\nlicense: [mit, apache-2.0]\n---\n# Base\n"
+    HfApi().upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=repo_id)
+    assert stated_licence(repo_id, "model") == "mit, apache-2.0"
+    assert stated_licence(repo_id, "model", before) is None
+
+
+def test_the_hardware_is_the_machines_and_the_time_the_last_sessions(run):
+    gpus = ["H100", "H100", "A10"]
+    hardware = {"cpu": "Xeon", "cores": 8, "memory_gb": 4.0, "gpus": gpus, "machines": 2}
+    seen = replace(run, seconds=30.0, hardware=hardware)
+    text = model_card(ModelFacts("me/x", "X", run=seen))
+    assert "hardware: 2 machines, the first of them Xeon, 8 cores, 4.0 GiB of memory; GPUs in the machine: " in text
+    assert "GPUs in the machine: 2 × H100, 1 × A10\n" in text
+    assert "30.0 s after it was last started;" in text
+    bare = replace(run, hardware={"cpu": "Xeon", "cores": 8})
+    assert "- hardware: Xeon, 8 cores; no GPU\n" in model_card(ModelFacts("me/x", "X", run=bare))
 
 
 def test_the_rule_based_teacher_is_called_a_stand_in(full):

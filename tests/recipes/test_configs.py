@@ -170,7 +170,7 @@ def test_a_comparison_gives_all_sides_the_same_budget(name):
 # What a run of pretraining may have of its own; everything else is the same for all students of a set
 VARIED = {
     "name", "objective", "instructions", "corpus", "corpus_configs", "teachers", "student", "reviews_limit", "scheme",
-    "soft_teacher", "soft_weight", "keep_share", "keep_how", "epochs", "steps",
+    "instructions_teacher", "soft_teacher", "soft_weight", "keep_share", "keep_how", "epochs", "steps",
 }  # fmt: skip
 FRESH = {"vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "dropout_rate"}
 
@@ -185,11 +185,18 @@ def test_students_of_a_set_are_pretrained_alike(name):
             assert getattr(pretrain, key) == getattr(main, key), (pretrain.name, key)
         if pretrain.objective != "distillation":
             assert pretrain.student == (main.student or f"{main.name}@step-0")
-            corpus = {"demo": 1_000, "real": 7_500, "paper": 200_000}[name]
-            steps = settings_of(main, corpus).steps
-            assert settings_of(pretrain, corpus).steps == steps
         elif pretrain.student and not main.student:
             assert pretrain.student == f"{main.name}@step-0"
+
+
+@by_set
+def test_what_is_compared_with_the_sets_student_takes_as_many_steps(name):
+    """By a number of steps, not of epochs: these pass over fewer or other pairs, and some are held out of each."""
+    main = the(name, "pretrain")
+    for pretrain in of(name, "pretrain", CONFIGS + SWEEPS):
+        whole = not (pretrain.corpus_configs or pretrain.corpus or pretrain.reviews_limit)
+        if whole and pretrain.name != main.name and pretrain.objective != "instructions":
+            assert pretrain.steps == main.steps > 0, pretrain.name
 
 
 @by_set
@@ -226,11 +233,13 @@ def test_the_papers_pretraining_is_the_papers():
     pretrain = the("paper", "pretrain")
     assert pretrain.student == "google-t5/t5-base"
     assert (pretrain.max_input, pretrain.max_target) == (128, 400)
-    settings = settings_of(pretrain, 200_000)
+    settings = settings_of(pretrain, 199_500)  # those of 100 thousand reviews that are not held out
     assert (settings.steps, settings.pairs_per_step, settings.pairs_per_forward) == (20_000, 100, 20)
     assert (settings.lr, settings.final_lr, settings.warmup_steps) == (3e-3, 1e-5, 0)
     assert (settings.weight_decay, settings.max_grad_norm, settings.schedule, settings.seed) == (0.0, 1.0, "paper", 42)
     assert (pretrain.validation_pairs, settings.validate_every) == (500, 2000)
+    (general,) = papers_runs("instructions")
+    assert (general.steps * general.pairs_per_step, general.instructions_teacher) == (2_580_000, "gpt-3.5-turbo")
 
 
 def test_the_papers_fine_tuning_is_the_papers():
@@ -346,5 +355,6 @@ def test_accelerate_takes_the_hardware_files(config):
     assert re.match(r"# .*\b([CG]PUs?)\b", config.read_text(encoding="utf-8").splitlines()[0])
     loaded = load_config_from_file(str(config))
     assert loaded.num_processes >= 1
+    assert loaded.mixed_precision is None  # the recipes decide that by the device, and by `--bf16`
     # accelerate starts one process only under NO and MULTI_CPU, whatever num_processes says
     assert (loaded.distributed_type in ("MULTI_GPU", "FSDP")) == (loaded.num_processes > 1)

@@ -113,7 +113,7 @@ def test_from_corpus_to_student_and_its_card(go, namespace):
     text = ModelCard.load(repo_id).text
     for fact in (
         "![Loss in nats", "| step | training loss | validation loss |", "optimiser steps: 2 of 4 pairs", "padding: ",
-        "precision: float32 (", "interruptions: none", "hours of training", "6 pairs, by review", "0 inputs cut",
+        "precision: float32 (", "interruptions: none", "hours on 1 process", "6 pairs, by review", "0 inputs cut",
         "- **gpt-3.5-turbo**, a large language model", run.inputs["google-t5/t5-base"], "git revision", "torch",
     ):  # fmt: skip
         assert fact in text
@@ -125,6 +125,12 @@ def test_from_corpus_to_student_and_its_card(go, namespace):
     assert "was pretrained by this very run; reused." in go(
         "--name", "whole", "--validate_every", "1", "--checkpoint_every", "1", "--streaming", "true"
     )
+
+    kept, first = f"run-{run.digest[:12]}", HfApi().model_info(repo_id).sha
+    said = f"{repo_id} replaces the student of run {run.digest[:12]}, which stays as revision {kept}."
+    assert said in go("--name", "whole", "--steps", "1")
+    assert {tag.name: tag.target_commit for tag in HfApi().list_repo_refs(repo_id).tags}[kept] == first
+    assert run_of(repo_id).facts["steps"] == 1
 
 
 @pytest.mark.parametrize("objective", ["span-corruption", "rating", "instructions"])
@@ -182,6 +188,21 @@ def test_a_sweep_runs_what_is_missing_and_a_failed_run_hides_no_other(go, namesp
         go(str(path), "--only", "sweep-5")
 
 
+def test_what_cannot_help_the_student_is_refused_before_the_corpus_is_read(go, namespace, tmp_path, monkeypatch):
+    save_tiny_student(tmp_path / "other", texts=["Quite other words."])
+    push_model(tmp_path / "other", f"{namespace}/other", card="---\n---\n# t5\n")
+    monkeypatch.setattr(load_recipe("pretrain"), "read_corpus", lambda *_: pytest.fail("it was read"))
+    differs = "cannot help: The soft teacher's tokenizer is not the student's"
+    with pytest.raises(ValueError, match=rf"soft_teacher {namespace}/other {differs}"):
+        go("--name", "x", "--soft_teacher", "other")
+    with pytest.raises(ValueError, match=rf"difficulty_model {namespace}/other {differs}"):
+        go("--name", "x", "--keep_share", "0.5", "--difficulty_model", "other")
+    monkeypatch.setattr("hub_tools.students.tracking.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="`track` needs the package trackio"):
+        go("--name", "x", "--track", "p")
+    assert not HfApi().repo_exists(f"{namespace}/x")
+
+
 def test_a_corpus_that_holds_a_sentence_of_the_benchmark_is_refused_before_anything_is_pushed(go):
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
     rows = Dataset.from_list(pairs("analysis"))
@@ -216,7 +237,7 @@ def step(namespace, tmp_path_factory, monkeypatch):
 
     def step(path: Path, name: str):
         (given,) = [run for run in read_sweep(arguments_type("pretrain"), [str(path)]) if run.name == name]
-        few = {"steps": 1, "pairs_per_step": 3, "pairs_per_forward": 2, "validation_pairs": 2}
+        few = {"steps": 1, "warmup_steps": 0, "pairs_per_step": 3, "pairs_per_forward": 2, "validation_pairs": 2}
         few |= {"reviews_limit": min(2, given.reviews_limit), "runs": runs, "hub": "embedded"}
         if not given.student:
             few |= {"vocab_size": 150, "d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2}

@@ -1,16 +1,23 @@
 """What a run tells of itself: numbers for run.json, words and a table for the card."""
 
+import doctest
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tools.students.account import curve, lost, measured, numbers, thinned
+from hub_tools.students import account
+from hub_tools.students.account import cost, curve, lost, measured, numbers, thinned
 from hub_tools.students.pretraining import Pretraining, TrainingLog
 
 
 SETTINGS = Pretraining(steps=4, pairs_per_step=3)
+
+
+def test_the_examples_hold():
+    assert doctest.testmod(account).failed == 0
 
 
 @pytest.fixture
@@ -32,8 +39,8 @@ def log() -> TrainingLog:
 def test_a_run_in_numbers_is_json_and_has_the_last_losses(log):
     facts = json.loads(json.dumps(numbers(log, SETTINGS, reviews=6, pairs=12)))
     assert facts == {
-        "reviews": 6, "pairs": 12, "steps": 4, "tokens": 4000, "hours": 0.5, "padding": 0.03, "training_loss": 1.0,
-        "validation_loss": 1.5, "validation": [[2, 3.5], [4, 1.5]], "resumed_at": [2],
+        "reviews": 6, "pairs": 12, "steps": 4, "processes": 2, "tokens": 4000, "hours": 0.5, "padding": 0.03,
+        "training_loss": 1.0, "validation_loss": 1.5, "validation": [[2, 3.5], [4, 1.5]], "resumed_at": [2],
     }  # fmt: skip
     assert numbers(TrainingLog(), SETTINGS, 0, 0)["validation_loss"] is None
 
@@ -41,16 +48,31 @@ def test_a_run_in_numbers_is_json_and_has_the_last_losses(log):
 def test_a_run_in_words(log):
     told = measured(log, SETTINGS, "rating", 40, "the CPU has no bf16 units")
     assert told["objective"].startswith("rating prediction")
-    assert told["optimiser steps"] == "4 of 3 pairs"
-    assert told["cost"] == "0.50 hours of training on 2 × the hardware below"
+    assert told["optimiser steps"] == "4 of 3 pairs each"
+    assert told["cost"] == "0.50 hours on 2 processes, if there were as many before each interruption"
     assert told["speed"] == "1,050 tokens a second"
-    assert told["padding"] == "3.0 % of the positions computed, pairs joined"
+    assert told["padding"] == "3.0 % of the positions computed, all pairs in one row"
     assert told["precision"] == "float32 (the CPU has no bf16 units)"
     assert told["held out for validation"] == "40 pairs, by review"
     assert told["interruptions"] == "went on from step 2"
     empty = measured(TrainingLog(), SETTINGS, "rating", 0)
     assert (empty["padding"], empty["speed"]) == ("", "")
     assert empty["interruptions"] == "none"
+
+
+def test_gpus_are_counted_once_and_hours_before_an_interruption_are_said_to_be_guessed(log):
+    whole = replace(log, seconds=18_000, processes=8, resumed_at=[])
+    told = measured(whole, SETTINGS, "rating", 0, "", "cuda")
+    assert told["cost"] == "5.00 hours on 8 GPUs, 40.00 GPU-hours"
+    assert cost(replace(whole, processes=1), "cuda") == "5.00 hours on 1 GPU, 5.00 GPU-hours"
+    assert cost(replace(whole, resumed_at=[2]), "cuda").endswith(", if there were as many before each interruption")
+
+
+def test_a_run_that_went_on_another_way_says_both(log):
+    log.computes(layout="packed", precision="bf16")
+    told = measured(log, SETTINGS, "rating", 0)
+    assert told["precision"] == "float32, then from step 2 bf16 where autocast takes it, weights in float32"
+    assert told["padding"].endswith("all pairs in one row, then from step 2 several pairs a row")
 
 
 def test_the_curve_has_the_mean_training_loss_between_validations(log):

@@ -75,6 +75,9 @@ def test_a_view_is_the_same_pairs_in_another_order(corpus: EncodedPairs, indices
     assert view.lengths.tolist() == corpus.lengths[indices].tolist()
     assert list(corpus[some]) == IDS[some]
     assert list(view[1:]) == list(view)[1:], "a view of a view"
+    assert [view.where(index) for index in range(len(view))] == indices
+    assert [view[1:].where(index) for index in range(len(view) - 1)] == indices[1:]
+    assert view.digest == corpus.digest
 
 
 def test_a_view_reaches_no_further_than_what_it_views(corpus: EncodedPairs):
@@ -142,7 +145,7 @@ def test_whatever_decides_the_tokens_makes_them_anew(tmp_path: Path, tokenised: 
     again = encode_corpus(**(given | change))
     assert tokenised == [5, 5, 5, 5, 3]
     changed = encode_corpus(**(given | change | {"folder": tmp_path / "elsewhere"}))
-    assert (list(again), again.cost) == (list(changed), changed.cost)
+    assert (list(again), again.cost, again.digest) == (list(changed), changed.cost, changed.digest)
     assert len(list(tmp_path.glob("*.arrow"))) == 1, "the stale file is gone"
 
 

@@ -146,8 +146,9 @@ def test_a_limit_without_room_for_a_token_is_refused(limits: tuple[int, int], na
         ({"review_id": "r", "input": None, "target": "b"}, "row 1 has no input"),
         ({"review_id": "r", "input": "a", "target": ["b"]}, "row 1: target is no text but a list"),
         ({"review_id": "r", "input": json.loads('"a\\ud83d"'), "target": "b"}, "row 1: input holds .*half of a sign"),
+        ({"review_id": "\ud800", "input": "a", "target": "b"}, "row 1: review_id holds .*half of a sign"),
     ],
-    ids=["no column", "no text", "a list", "half a sign"],
+    ids=["no column", "no text", "a list", "half a sign", "half a sign in the id"],
 )
 def test_a_row_without_its_texts_is_refused_by_number(row: dict, told: str):
     with pytest.raises(ValueError, match=told):
