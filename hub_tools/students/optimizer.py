@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 
 LEAST_SCALE = 1e-3  # tensors that are all but zero move, too
+PART = 2**18  # weights whose squares a CPU adds up in float32, with an error below 1e-6
 FUSED = ("cpu", "cuda")  # devices for which torch has its AdamW kernel
 
 
@@ -112,7 +113,7 @@ def root_mean_squares(parameters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     return list(torch._foreach_clamp_min(roots, LEAST_SCALE))
 
 
-def _rates(parameters: Sequence[torch.Tensor], lr: float) -> Iterator[torch.Tensor]:
+def _rates(parameters: Sequence[torch.Tensor], lr: float) -> Iterator[torch.Tensor | float]:
     """
     `lr · max(1e-3, RMS(p))` of each tensor. On a CPU each is made when it is asked for, so that the kernel finds in
     the cache what the root mean square has just read; elsewhere all are made at once, in few calls.
@@ -121,15 +122,17 @@ def _rates(parameters: Sequence[torch.Tensor], lr: float) -> Iterator[torch.Tens
         yield from torch._foreach_mul(root_mean_squares(parameters), lr)
         return
     for p in parameters:
-        root = (_sum_of_squares(p) / max(1, p.numel())).sqrt()
-        yield root.clamp_min(LEAST_SCALE) * lr
+        yield lr * max(LEAST_SCALE, math.sqrt(float(_sum_of_squares(p)) / max(1, p.numel())))
 
 
 def _sum_of_squares(weights: torch.Tensor) -> torch.Tensor:
-    """Over a whole tensor. Row by row first: a CPU adds 25 million float32 up in one go with an error of 1e-3."""
+    """Over a whole tensor. A CPU does it part by part: 25 million float32 added up in one go are off by up to 1e-3."""
     wide = torch.promote_types(weights.dtype, torch.float32)
+    if weights.device.type == "cpu":
+        parts = weights.reshape(-1).to(wide).split(PART)
+        return torch.tensor(sum(float(torch.dot(part, part)) for part in parts), dtype=torch.float64)
     rows = torch.linalg.vector_norm(weights, dim=-1, dtype=wide) if weights.dim() > 1 else weights.to(wide)
-    return rows.double().square().sum() if rows.device.type == "cpu" else rows.square().sum()
+    return rows.square().sum()
 
 
 def _summed_over_shards(squares: torch.Tensor, mesh: object, placements: tuple) -> torch.Tensor:
@@ -154,7 +157,7 @@ def _fits_the_kernel(tensors: Sequence[torch.Tensor]) -> bool:
 
 
 def _fused_step(
-    tensors: Sequence[torch.Tensor], step: int, count: torch.Tensor, rate: torch.Tensor, group: dict
+    tensors: Sequence[torch.Tensor], step: int, count: torch.Tensor, rate: torch.Tensor | float, group: dict
 ) -> None:
     """Weights, gradient and both moments of one tensor, in one pass by torch's kernel."""
     weights, gradient, first, second = tensors
@@ -166,7 +169,7 @@ def _fused_step(
         [second],
         [],
         [count],
-        lr=rate.float(),  # the CUDA kernel reads 32 bits
+        lr=rate.float() if isinstance(rate, torch.Tensor) else rate,  # the CUDA kernel reads 32 bits
         beta1=beta1,
         beta2=beta2,
         weight_decay=0.0,  # the kernel's comes before the step

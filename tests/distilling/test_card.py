@@ -64,7 +64,7 @@ def test_weights_have_the_licence_of_their_base_and_fresh_ones_have_none(namespa
     from_base = Pretrain(namespace, "x", student="t5")
     card = card_of(from_base)
     assert card.data.license == "mit"
-    assert "sentiment-understanding-corpus`, from which they learned: its metadata name none" in card.text
+    assert "sentiment-understanding-corpus`, from which they learned: its metadata names none" in card.text
     fresh = card_of(Pretrain(namespace, "y", objective="instructions", instructions=f"{namespace}/told"))
     assert fresh.data.get("license") is None
     assert f"Licence of `{namespace}/told`, from which they learned: cc-by-nc-4.0." in fresh.text

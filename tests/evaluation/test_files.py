@@ -107,7 +107,10 @@ def test_a_line_separator_within_a_text_does_not_end_its_line(score):
     ("predictions", "message"),
     [
         (PREDICTIONS[:1], r"predictions\.jsonl: 1 id of .*gold\.jsonl without a prediction \('1'\)\. Every"),
-        ([*PREDICTIONS, {"id": "3", "prediction": ""}], r"predictions\.jsonl: 1 id that .*gold\.jsonl does not have \('3'\)\. Every"),
+        (
+            [*PREDICTIONS, {"id": "3", "prediction": ""}],
+            r"predictions\.jsonl: 1 id that .*gold.jsonl does not have \('3'\)",
+        ),
         (
             [*PREDICTIONS, PREDICTIONS[0]],
             r"predictions\.jsonl:3: id '2' occurs before, at line 1; of several runs, give one.s rows",

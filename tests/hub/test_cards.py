@@ -193,7 +193,7 @@ def test_a_licence_is_only_what_somebody_states(repo_id):
     text = " ".join(model_card(ModelFacts("me/x", "X", terms={"me/c": "cc-by-nc-4.0", "me/d": None})).split())
     assert "license:" not in text
     assert "No licence is stated for these weights. Licence of `me/c`, from which they learned: cc-by-nc-4.0." in text
-    assert "Licence of `me/d`, from which they learned: its metadata name none; see its card." in text
+    assert "Licence of `me/d`, from which they learned: its metadata names none; see its card." in text
     text = model_card(ModelFacts("me/x", "X", base_model="me/base", licence="mit, apache-2.0"))
     assert ModelCard(text).data.license == ["mit", "apache-2.0"]
     assert "Licence of the weights, which come from `me/base`: mit, apache-2.0.\n" in text

@@ -54,8 +54,9 @@ def amazon(folder: Path) -> None:
 def shipped(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> Iterator[tuple[Path, dict]]:
     """A YAML and what its stand-ins change of it."""
     config, given = request.param, yaml.safe_load(request.param.read_text(encoding="utf-8"))
-    yelp(tmp_path)
-    amazon(tmp_path)
+    for name, fill in (("yelp", yelp), ("amazon", amazon)):
+        (tmp_path / name).mkdir()
+        fill(tmp_path / name)
     (tmp_path / "reviews.csv").write_text("\n".join(["text", *(f'"{text}"' for text in TEXTS)]), encoding="utf-8")
     changes = {
         "namespace": f"ns-{uuid.uuid4().hex[:8]}", "hub": "embedded", "data": tmp_path, "runs": tmp_path / "runs",
