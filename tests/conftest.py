@@ -5,6 +5,7 @@ environment is set here, before any test module is. Each pytest-xdist worker has
 """
 
 import ipaddress
+import multiprocessing.forkserver
 import os
 import re
 import shutil
@@ -106,6 +107,22 @@ def repo_id(request: pytest.FixtureRequest) -> str:
     """A repo id that no other test uses. The repo is yet to be created."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
     return f"tests/{name}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> None:
+    """
+    The server of forks that multiprocessing has, one a process. It imports what it is told before its first fork and
+    nothing later, so it is told here of all tests: else children of those that come second import everything anew.
+    """
+    modules = [
+        "hub_tools.students.crew",
+        "hub_tools.teachers.endpoints.openai_batch",
+        "openai.resources.batches",
+        "openai.resources.files",
+    ]
+    multiprocessing.set_forkserver_preload(modules)
+    multiprocessing.forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas  # noqa: F401  pyarrow loads it when it first reads a list: here once, not in each of the forks
+
 from hub_tools.labelling.requests import Wanted
 from hub_tools.prompts import BUILDERS
 from hub_tools.teachers.asking import Stop, ask

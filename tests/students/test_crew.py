@@ -23,6 +23,7 @@ from tests.students.miniature import LESSONS
 from tests.tiny_models import save_tiny_student
 
 
+pytestmark = pytest.mark.usefixtures("forkserver")
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [
     {"id": str(number), "sentence": sentence, "text": text, "opinions": []}

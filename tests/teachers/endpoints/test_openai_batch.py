@@ -25,9 +25,6 @@ from hub_tools.teachers.settings import TeacherSettings
 
 EVENTS = ("list", "upload", "create", "look", "content")
 FORKS = multiprocessing.get_context("forkserver")  # a child starts without importing everything again
-FORKS.set_forkserver_preload(
-    ["hub_tools.teachers.endpoints.openai_batch", "openai.resources.batches", "openai.resources.files"]
-)
 
 
 @pytest.fixture(autouse=True)
@@ -502,6 +499,7 @@ def _run(server: BatchServer, path: Path, count: int, event: str = "", at: int =
     return child.exitcode
 
 
+@pytest.mark.usefixtures("forkserver")
 @pytest.mark.parametrize(
     ("event", "at"),
     [
@@ -527,6 +525,7 @@ def test_a_kill_between_upload_and_create_and_at_every_other_step_pays_nothing_t
     assert set(server.processed.values()) == {1}
 
 
+@pytest.mark.usefixtures("forkserver")
 def test_kills_at_random_moments_one_after_another_pay_nothing_twice(server: BatchServer, tmp_path: Path):
     path, count, chance = tmp_path / "replies.jsonl", 40, random.Random(3)
     server.plans = [Plan(looks=chance.randint(1, 5)) for _ in range(40)]
