@@ -1,6 +1,7 @@
 """The pairs that a student learns from, read row by row and as often as asked for: a corpus never lies in memory."""
 
 import json
+import math
 import os
 from array import array
 from collections import Counter
@@ -70,7 +71,7 @@ def _joined(
     """The rows of several configs, whole."""
     for part in parts:
         for row in part if texts is None else rejoined(part, texts):
-            if row["input"] is None:
+            if row.get("input", "") is None:  # one without the column is refused with all it lacks, by who reads on
                 raise ValueError(
                     f"{corpus} holds the ids of its reviews and not their texts. Give the reviews with `reviews`: the "
                     "repo of replies it was built from, or a .jsonl or .parquet file with review_id and text."
@@ -81,11 +82,13 @@ def _joined(
 def _of_teachers(rows: Iterable[Mapping], teachers: Sequence[str], corpus: str) -> Iterator[Mapping]:
     found: Counter[str] = Counter()
     for row in rows:
-        found[row.get("teacher", "")] += 1
-        if not teachers or row["teacher"] in teachers:
+        teacher = row.get("teacher") or ""
+        found[teacher] += 1
+        if not teachers or teacher in teachers:
             yield row
     if absent := sorted(set(teachers) - found.keys()):
-        raise ValueError(f"{corpus} has nothing by {', '.join(absent)}; its teachers: {', '.join(sorted(found))}.")
+        named = ", ".join(sorted(filter(None, found))) or "none is named in its column `teacher`"
+        raise ValueError(f"{corpus} has nothing by {', '.join(absent)}; its teachers: {named}.")
 
 
 def instruction_rows(dataset: str, revision: str, *, streaming: bool = False) -> Rows:
@@ -120,11 +123,16 @@ class Tally:
         self._stars, self._domains = array("b"), array("i")
 
     def of(self, pairs: Iterable[Mapping]) -> Iterator[Mapping]:
-        """The same pairs, counted."""
+        """
+        The same pairs, counted.
+
+        Raises:
+            ValueError: a rating that is no number of stars.
+        """
         numbers = {name: number for number, name in enumerate(self.domain_names)}
-        for pair in pairs:
-            rating, domain = pair.get("rating"), pair.get("domain") or ""
-            self._stars.append(0 if rating is None or rating != rating else min(5, max(1, int(rating + 0.5))))
+        for number, pair in enumerate(pairs):
+            domain = pair.get("domain") or ""
+            self._stars.append(_stars_of(number, pair))
             if domain not in numbers:
                 numbers[domain] = len(self.domain_names)
                 self.domain_names.append(domain)
@@ -171,3 +179,16 @@ class Tally:
             return None
         tally.teachers, tally.domain_names = Counter(told["teachers"]), told["domains"]
         return tally, Counter(told["left_out"])
+
+
+def _stars_of(number: int, pair: Mapping) -> int:
+    """1 to 5, 0 for a pair without a rating."""
+    rating = pair.get("rating")
+    if rating is None or rating != rating:
+        return 0
+    if isinstance(rating, bool) or not isinstance(rating, int | float) or math.isinf(rating):
+        raise ValueError(
+            f"Row {number} of the corpus (pair {pair.get('pair_id')}): its rating is {rating!r}, not a number of "
+            "stars from 1 to 5; leave it empty where there is none."
+        )
+    return min(5, max(1, int(rating + 0.5)))

@@ -3,7 +3,7 @@
 import json
 import logging
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 NEWLINE = "[NL]"
 SPECIAL_PIECES = ["<pad>", "</s>", "<unk>"]  # ids 0, 1, 2, as in every T5
 SENTINELS = 100  # as many as every T5 has
+FLOOR = 1e-2  # how far above the lowest score of a trained vocabulary signs stand that no text holds: 1e-4 each
 SEQ2SEQ = "T5, T5 v1.1, Flan-T5, mT5, ByT5, UMT5, LongT5, BART or another sequence-to-sequence checkpoint"
 
 
@@ -90,9 +91,26 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, sentinels: int = 0) -
     # The trainer sums in any order and leaves ties as its hash tables have them; the same texts shall give the same
     # ids, or a seed would not decide a student.
     special, learned = vocabulary[: len(SPECIAL_PIECES)], sorted(vocabulary[len(SPECIAL_PIECES) :])
-    pieces = [(piece, round(score, 6)) for piece, score in special + learned]
+    pieces = [(piece, round(score, 6)) for piece, score in special + _untied(learned)]
     marks = [(sentinel(number), 0.0) for number in reversed(range(sentinels))]
     return T5Tokenizer(vocab=pieces + marks, extra_ids=sentinels)
+
+
+def _untied(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """
+    The same pieces, in their order, with scores that the same texts always give.
+
+    Signs that no text holds stand at the trainer's floor, each a little below the last in the order of a hash table:
+    whichever came first, in one training "{" has the higher score and in the next "}". Among single signs so far down
+    the scores are dealt out anew, in the order of the signs.
+    """
+    floor = min((score for _, score in pieces), default=0.0) + FLOOR
+    low = [place for place, (piece, score) in enumerate(pieces) if len(piece) == 1 and score <= floor]
+    scores = sorted((pieces[place][1] for place in low), reverse=True)
+    untied = list(pieces)
+    for place, score in zip(low, scores, strict=True):
+        untied[place] = (pieces[place][0], score)
+    return untied
 
 
 def fresh_student(

@@ -1,5 +1,6 @@
 """Pairs as a student reads them: of which configs and teachers, whole, as often as asked for."""
 
+import math
 import os
 import uuid
 from collections import Counter
@@ -9,7 +10,7 @@ from datasets import Dataset
 from huggingface_hub import HfApi
 
 from hub_tools.corpus.contamination import BenchmarkSentences
-from hub_tools.corpus.reading import Tally, corpus_rows, without_sentences
+from hub_tools.corpus.reading import Tally, _of_teachers, corpus_rows, without_sentences
 from hub_tools.hub.push import push_dataset
 
 
@@ -45,6 +46,24 @@ def test_teachers_can_be_chosen(corpus):
     assert [row["pair_id"] for row in corpus_rows(corpus, "main", teachers=["x", "z"])] == ["0", "2", "3", "5", "6"]
     with pytest.raises(ValueError, match=rf"{corpus} has nothing by v, w; its teachers: x, y, z"):
         list(corpus_rows(corpus, "main", teachers=["w", "x", "v"]))
+
+
+def test_rows_without_a_column_come_through_to_be_refused_with_all_they_lack(corpus):
+    rows = [{"pair_id": "1", "target": "b", "teacher": None}, {"pair_id": "2", "target": "b", "teacher": "x"}]
+    Dataset.from_list(rows).push_to_hub(corpus, "c")
+    assert [row["pair_id"] for row in corpus_rows(corpus, "main")] == ["1", "2"]
+    assert [row["pair_id"] for row in corpus_rows(corpus, "main", teachers=["x"])] == ["2"]
+    with pytest.raises(ValueError, match="has nothing by y; its teachers: x"):
+        [*corpus_rows(corpus, "main", teachers=["y"])]
+    with pytest.raises(ValueError, match="its teachers: none is named in its column `teacher`"):
+        [*_of_teachers([{"pair_id": "1"}], ["y"], corpus)]
+
+
+@pytest.mark.parametrize("rating", ["5", math.inf, -math.inf, True, [5]])
+def test_a_rating_that_is_no_number_of_stars_is_refused_with_its_row(rating):
+    pairs = [{"pair_id": "a", "rating": math.nan}, {"pair_id": "b", "rating": rating}]
+    with pytest.raises(ValueError, match=r"Row 1 of the corpus \(pair b\): its rating is .* not a number of stars"):
+        [*Tally().of(pairs)]
 
 
 def test_a_pair_that_holds_a_sentence_of_the_benchmark_is_left_out_and_counted():

@@ -28,6 +28,7 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
+from hub_tools.students.encoding import tokenizer_digest
 from hub_tools.students.models import escape_newlines, fresh_student, load_student, save_student, split_revision
 from tests.tiny_models import SENTENCES, tiny_model, tiny_tokenizer
 
@@ -71,6 +72,7 @@ def test_a_fresh_student_has_t5s_special_ids_a_row_per_piece_and_is_the_same_for
     assert model.get_input_embeddings().num_embeddings == len(tokenizer) <= 200
     again = fresh_student([escape_newlines(text) for text in (*SENTENCES, "one line\nand another")], **SHAPE)
     assert tokenizer.get_vocab() == again[1].get_vocab()
+    assert tokenizer_digest(tokenizer) == tokenizer_digest(again[1])  # scores, too: of signs that no text holds
     assert tokenizer(SENTENCES[0]).input_ids == again[1](SENTENCES[0]).input_ids
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again[0].parameters(), strict=True))
     other = fresh_student(SENTENCES, **{**SHAPE, "seed": 4})[0]
