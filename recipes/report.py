@@ -1,7 +1,8 @@
 """
 Draws the comparison from the results: tables in the paper's layout, tests, pictures, error browsers, model cards.
 
-Reads:  <namespace>/fsa-results (scores and predictions).
+Reads:  <namespace>/fsa-results (scores and predictions), and from the repos of the students that were fine-tuned
+        how they were pretrained.
 Writes: <runs>/report/ (results.md, tables/, figures/, browsers/), the same under `report/` of <namespace>/fsa-results
         with its card, and the scores on the cards of `students`.
 
@@ -9,12 +10,13 @@ accelerate launch recipes/report.py recipes/configs/demo/report.yaml
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from accelerate import PartialState
 from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +25,7 @@ from hub_tools.benchmarks.card import CONFIGS
 from hub_tools.benchmarks.configs import headline_split
 from hub_tools.benchmarks.registration import task_id
 from hub_tools.evaluation.error_pages import write_pages
+from hub_tools.evaluation.pretraining_table import students_of
 from hub_tools.evaluation.report import NOTE, Asked, make_report, read_numbers
 from hub_tools.evaluation.tables import complete
 from hub_tools.hub.eval_results import Result
@@ -40,8 +43,9 @@ class Report:
     benchmark: str = field(
         default="", metadata={"help": "Hub id of what was scored on, for the cards; '': <namespace>/fsa-benchmark"}
     )
-    baseline: str = field(
-        default="", metadata={"help": "label that the others are compared with; the first, if empty"}
+    baseline: list[str] = field(
+        default_factory=list,
+        metadata={"help": "labels that the others are compared with, each a family of tests; none: the first"},
     )
     sampling: list[str] = field(default_factory=list, metadata={"help": "labels of Table 6, ways to sample reviews"})
     reviews: list[str] = field(
@@ -81,7 +85,7 @@ def main() -> None:
     run = Run.from_json(Path(run_file).read_text(encoding="utf-8"))
 
     folder = Path(arguments.runs) / "report"
-    report = make_report(rows, predictions, asked, folder)
+    report = make_report(rows, predictions, asked, folder, read_runs(rows))
     if arguments.docs:
         copy_report(folder, Path(arguments.docs))
     pages, problems = [], []
@@ -118,6 +122,23 @@ def read_predictions(results: str, revision: str) -> list[dict]:
         return []
     splits = load_dataset(results, "predictions", revision=revision)
     return [row for split in splits.values() for row in split.to_list()]
+
+
+def read_runs(rows: list[dict]) -> dict[tuple[str, str], dict]:
+    """
+    (repo, commit) → the pretraining run that left these weights there, of the students that were fine-tuned; models
+    that nobody pretrained with this project, or that are gone, are left out.
+    """
+    found = {}
+    for _, repo_id, commit in students_of(rows):
+        try:
+            text = Path(hf_hub_download(repo_id, RUN_FILE, revision=commit)).read_text(encoding="utf-8")
+            run = Run.from_json(text)
+        except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, ValueError):
+            continue
+        if run.stage == "pretrain":
+            found[repo_id, commit] = asdict(run)
+    return found
 
 
 def copy_report(folder: Path, docs: Path) -> None:

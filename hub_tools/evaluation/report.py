@@ -17,9 +17,11 @@ from pathlib import Path
 from hub_tools.evaluation import curves
 from hub_tools.evaluation.further_tables import rules_table, shares_table
 from hub_tools.evaluation.paper_tables import ReportError, paper_tables
-from hub_tools.evaluation.score_figures import draw_rules, draw_scaling, draw_scores, draw_shares
+from hub_tools.evaluation.pretraining_table import Runs, pretraining_table
+from hub_tools.evaluation.score_figures import draw_differences, draw_rules, draw_scaling, draw_scores, draw_shares
 from hub_tools.evaluation.significance import (
     compare_all,
+    families,
     noise_sentences,
     noise_table,
     score_intervals,
@@ -42,10 +44,14 @@ NOTE = (
     "F1 in percent, mean ± standard deviation over seeds, on `test_hard` (the official test set and the hard "
     "sentences; of quads, which have none, the official `test`); checkpoints chosen on validation. `paper`: malformed "
     "and invented items are dropped before counting; `strict`: they are false positives, and a repeat counts once. "
+    "± and intervals cover fine-tuning seeds (intervals sentences too) of one pretrained student each, not the chance "
+    "of pretraining. "
     "`mean` averages the configs. Implicit: sentences with an opinion that no opinion word tells. Multiple: sentences "
     "with more than one polarity."
 )
-FEATURED = ("scores", "scores_quads", "shares", "reviews")  # pictures that a card shows
+DIFFERENCES = "Differences of F1 on All, paper rule, with 95 % intervals; better, worse and open as the tests say"
+FIRST_TABLE = "How the students were pretrained before: the first of the tables below."
+FEATURED = ("scores", "scores_quads", "differences", "shares", "reviews")  # pictures that a card shows
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Asked:
     """What a report is to say. `reviews` and `parameters` map a model to (its line in the picture, its number)."""
 
     title: str
-    baseline: str = ""  # the first model, if not given
+    baselines: Sequence[str] = ()  # the first model, if not given
     sampling: Sequence[str] = ()
     reviews: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     parameters: Mapping[str, tuple[str, float]] = field(default_factory=dict)
@@ -65,7 +71,7 @@ class Asked:
 class Report:
     """What was written, for those who show it elsewhere."""
 
-    baseline: str
+    baseline: str  # the first, where there are several
     header: list[str]
     lines: list[list[str]]
     tables: list[Table]
@@ -84,29 +90,38 @@ class Report:
         return "\n\n".join(["## Report", compact, NOTE, *map(markdown_text, self.sentences), *shown, more])
 
 
-def make_report(rows: Iterable[Mapping], predictions: Iterable[Mapping], asked: Asked, folder: Path) -> Report:
+def make_report(
+    rows: Iterable[Mapping], predictions: Iterable[Mapping], asked: Asked, folder: Path, runs: Runs | None = None
+) -> Report:
     """
     Writes the report; an earlier one in `folder` is replaced when the new one is whole.
 
     Args:
         rows: result rows, of the runs of all models; columns of today that older ones lack have their usual meaning.
         predictions: prediction rows of the same runs, for tests and intervals; without them there are none.
+        runs: the pretraining runs of the students, as far as their repos tell.
 
     Raises:
-        ReportError: no results of models trained on all sentences, or `asked` names a model without results.
+        ReportError: no results of models trained on all sentences, or `asked` names a model without results, or a
+            baseline twice.
     """
     rows, predictions = complete(rows), complete(predictions)
     models = list(dict.fromkeys(row["model"] for row in rows if row["train_share"] == 1))
     if not models:
         raise ReportError("the results hold no model that was trained on all sentences.")
-    baseline = asked.baseline or models[0]
-    for label in [baseline, *asked.sampling, *asked.reviews, *asked.parameters]:
+    baselines = list(asked.baselines) or models[:1]
+    if len(set(baselines)) < len(baselines):
+        raise ReportError(f"a model is a baseline once; found: {', '.join(baselines)}.")
+    for label in [*baselines, *asked.sampling, *asked.reviews, *asked.parameters]:
         if label not in models:
             raise ReportError(f"no results of {label!r}; the models with results: {', '.join(models)}.")
-    rows.sort(key=lambda row: row["model"] != baseline)
+    rows.sort(key=lambda row: (*baselines, row["model"]).index(row["model"]))
     summary = summarise(rows)
-    tables, missing = paper_tables(summary, baseline, asked.sampling, asked.published)
-    comparisons, problems = compare_all(predictions, baseline, asked.resamples) if predictions else ([], [])
+    tables, missing = paper_tables(summary, baselines[0], asked.sampling, asked.published)
+    pretrained = pretraining_table(rows, runs or {})
+    tables = pretrained + tables
+    missing += [] if pretrained else ["How the students were pretrained: their repos do not tell."]
+    comparisons, problems = compared(predictions, baselines, asked.resamples) if predictions else ([], [])
     missing += problems + ([] if predictions else ["Tests and intervals: the results hold no predictions."])
     tables += ([significance_table(comparisons), noise_table(comparisons)] if comparisons else []) + [
         rules_table(rows)
@@ -117,16 +132,34 @@ def make_report(rows: Iterable[Mapping], predictions: Iterable[Mapping], asked: 
     shutil.rmtree(draft, ignore_errors=True)
     try:
         pictures = draw(rows, summary, predictions, asked, draft / "figures")
+        if len(baselines) > 1 and comparisons:  # of one, `scores` shows the differences
+            draw_differences(comparisons, draft / "figures" / "differences", asked.title)
+            pictures["differences"] = DIFFERENCES
         header, lines = table(summary)
-        sentences = verdicts(comparisons) + noise_sentences(comparisons)
-        text = report_text(asked.title, header, lines, tables, pictures, sentences, missing, origin(rows))
-        report = Report(baseline, header, lines, tables, pictures, sentences, missing, text)
+        several = [f"Compared with {' and with '.join(baselines)}: {families(comparisons)}."]
+        sentences = several if len(baselines) > 1 and comparisons else []
+        sentences += verdicts(comparisons) + noise_sentences(comparisons)
+        made = " ".join(filter(None, [origin(rows), FIRST_TABLE if pretrained else ""]))
+        text = report_text(asked.title, header, lines, tables, pictures, sentences, missing, made)
+        report = Report(baselines[0], header, lines, tables, pictures, sentences, missing, text)
         write(report, summary, comparisons, draft)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return report
+
+
+def compared(
+    predictions: Sequence[Mapping], baselines: Sequence[str], resamples: int
+) -> tuple[list[Comparison], list[str]]:
+    """Each baseline against all other models but earlier baselines, and a sentence for each that cannot be."""
+    comparisons, problems = [], []
+    for number, baseline in enumerate(baselines):
+        found, unable = compare_all(predictions, baseline, resamples, but=baselines[:number])
+        comparisons += found
+        problems += unable
+    return comparisons, problems
 
 
 def draw(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from hub_tools.evaluation.curves import Point
 from hub_tools.evaluation.figures import legend, new_figure, styles
 from hub_tools.evaluation.paper_tables import config_name
+from hub_tools.evaluation.significance import verdict
+from hub_tools.evaluation.statistics import Comparison
 from hub_tools.evaluation.tables import MEANS, SUBSET_NAMES, SUBSETS, headline, is_quad
 
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Intervals = Mapping[tuple[str, str, str], tuple[float, float]]  # (model, config, subset) → bounds in percent
+VERDICTS = {"better": ("#0072B2", "^"), "worse": ("#D55E00", "v"), "open": ("#999999", "o")}
 FEW = 3  # models whose bars are wide enough for a number
 
 
@@ -78,6 +81,32 @@ def _bars(axis: "Axes", rows: Sequence[Mapping], models: Sequence[str], interval
                           fontsize=7)  # fmt: skip
     axis.set_xticks(range(len(present)), [fill(SUBSET_NAMES[subset], 10) for subset in present])
     axis.grid(axis="y", linewidth=0.4, alpha=0.5)
+
+
+def draw_differences(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
+    """Each model less each baseline, in points of F1 with the 95 % interval, on all sentences: a panel a baseline."""
+    panels: dict[str, list[Comparison]] = {}
+    for found in comparisons:
+        if found.subset == "all" and found.n_sentences:
+            panels.setdefault(found.baseline, []).append(found)
+    size = (1 + 4.6 * len(panels), 1.5 + 0.25 * max(map(len, panels.values()), default=0))
+    with new_figure(path, 1, len(panels) or 1, figsize=size, sharex=True) as (figure, axes):
+        for axis, (baseline, rows) in zip(axes, panels.items(), strict=False):
+            axis.axvline(0, color="#333333", linewidth=0.8)
+            for kind, (colour, marker) in VERDICTS.items():
+                own = [place for place, found in enumerate(rows) if verdict(found) == kind]
+                middle, low, high = (
+                    [100 * getattr(rows[at], name) for at in own] for name in ("difference", "low", "high")
+                )
+                axis.hlines(own, low, high, color=colour, linewidth=2)
+                axis.scatter(middle, own, color=colour, marker=marker, s=30, zorder=2, label=kind)
+            axis.set_yticks(range(len(rows)), [f"{found.model} · {config_name(found.config)}" for found in rows])
+            axis.set_ylim(len(rows) - 0.4, -0.6)
+            axis.set_title(f"… less {baseline}")
+            axis.set_xlabel("points of F1, all sentences")
+            axis.grid(axis="x", linewidth=0.4, alpha=0.5)
+        legend(figure, axes[0], len(VERDICTS))
+        figure.suptitle(fill(title, 48 * max(1, len(panels))), fontsize=11)
 
 
 def draw_rules(rows: Sequence[Mapping], path: Path, title: str) -> None:

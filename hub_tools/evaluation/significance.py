@@ -21,21 +21,24 @@ from hub_tools.evaluation.typesetting import Block, Cell, Table, Value
 LEVEL = 0.05
 
 
-def compare_all(predictions: Sequence[Mapping], baseline: str, n: int = 10_000) -> tuple[list[Comparison], list[str]]:
+def compare_all(
+    predictions: Sequence[Mapping], baseline: str, n: int = 10_000, but: Sequence[str] = ()
+) -> tuple[list[Comparison], list[str]]:
     """
     The baseline against each other model, on every config and subset that both were run on, by the paper's rule.
 
-    All tests together are one family for Holm's correction: a report with four models has four times the chances to
-    be lucky. Models that cannot be compared (runs that lack sentences, two models under one label) are named in the
+    All its tests together are one family for Holm's correction: a report with four models has four times the chances
+    to be lucky. Models that cannot be compared (runs that lack sentences, two models under one label) are named in the
     second part, with the reason.
 
     Args:
         predictions: as `tables.complete` gives them; only those of models trained on all sentences are used.
         n: resamples; 10,000 of 1,000 sentences and three seeds take about a second a test.
+        but: models that were baselines before this one: their tests against it were theirs, the other way round.
     """
     whole = [row for row in predictions if row["train_share"] == 1]
     found, problems = [], []
-    for model in dict.fromkeys(row["model"] for row in whole if row["model"] != baseline):
+    for model in dict.fromkeys(row["model"] for row in whole if row["model"] not in (baseline, *but)):
         try:
             found += compare(whole, baseline, model, n=n)
         except StatisticsError as error:
@@ -84,18 +87,30 @@ def significance_table(comparisons: Sequence[Comparison]) -> Table:
     seeds = "{} less {} (seeds: {} and {})"
     return Table(
         "significance",
-        f"Differences of F1, paper rule, in points: {_tests(comparisons)} tests, one family for Holm's correction",
+        f"Differences of F1, paper rule, in points: {families(comparisons)}",
         columns,
         [Block(seeds.format(*key), lines) for key, lines in blocks.items()],
         "Intervals and p-values are over sentences and seeds together: paired resampling of sentences, with the "
-        "seeds' noise. Of one seed each, they hold for these two trained models and not for the methods.",
+        "seeds' noise. Seeds are those of fine-tuning: the chance of pretraining, of which each model had one, is in "
+        "none of them. Of one seed each, they hold for these two trained models and not for the methods.",
         text_columns=2,
     )
 
 
-def _tests(comparisons: Sequence[Comparison]) -> int:
-    """How many there were: nothing is tested on a subset without sentences."""
-    return sum(found.n_sentences > 0 for found in comparisons)
+def families(comparisons: Sequence[Comparison]) -> str:
+    """What Holm's correction is over, in words: the tests against each baseline are a family of their own."""
+    baselines = dict.fromkeys(found.baseline for found in comparisons)
+    counts = {baseline: _tests(comparisons, baseline) for baseline in baselines}
+    if len(counts) == 1:
+        return f"{counts.popitem()[1]}, one family for Holm's correction"
+    parts = " and ".join(f"{count} against {baseline}" for baseline, count in counts.items())
+    return f"{parts}, a family each for Holm's correction"
+
+
+def _tests(comparisons: Sequence[Comparison], baseline: str) -> str:
+    """How many there were against it: nothing is tested on a subset without sentences."""
+    count = sum(found.n_sentences > 0 for found in comparisons if found.baseline == baseline)
+    return "1 test" if count == 1 else f"{count} tests"
 
 
 def noise_table(comparisons: Sequence[Comparison]) -> Table:
@@ -111,7 +126,7 @@ def noise_table(comparisons: Sequence[Comparison]) -> Table:
     ]
     columns = [("", "Config"), ("", "Subset"), ("", "Sentences"), ("", "Noise below"), ("", "Found 4 times in 5")]
     title = "What a subset can show, in points of F1 with this many sentences and seeds"
-    return Table("noise", title, columns, [Block("", lines)], "Of several models, the noisiest.", text_columns=2)
+    return Table("noise", title, columns, [Block("", lines)], "Of several comparisons, the noisiest.", text_columns=2)
 
 
 def noise_bounds(found: Comparison) -> tuple[float, float]:
@@ -158,12 +173,13 @@ def _p(value: float) -> str | None:
 
 
 def verdicts(comparisons: Sequence[Comparison]) -> list[str]:
-    """How often each model differs from the baseline, in words."""
+    """How often each model differs from a baseline, in words."""
     found: dict[tuple[str, str], list[str]] = {}
     for comparison in comparisons:
         found.setdefault((comparison.model, comparison.baseline), []).append(verdict(comparison))
     return [
         f"{model} against {baseline}: better on {of.count('better')}, worse on {of.count('worse')} and open on "
-        f"{of.count('open')} of {len(of) - of.count('–')} config-subsets (5 %, Holm over {_tests(comparisons)} tests)."
+        f"{of.count('open')} of {len(of) - of.count('–')} config-subsets "
+        f"(5 %, Holm over {_tests(comparisons, baseline)})."
         for (model, baseline), of in found.items()
     ]

@@ -72,7 +72,7 @@ def test_an_earlier_report_goes_only_when_the_new_one_is_whole(tmp_path, monkeyp
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("T", baseline="t5"),
+        Asked("T", baselines=["t5"]),
         Asked("T", sampling=["t5"]),
         Asked("T", reviews={"t5": ("ours", 1)}),
         Asked("T", parameters={"t5": ("ours", 1)}),
@@ -83,6 +83,11 @@ def test_a_model_without_results_is_refused_before_anything_is_written(tmp_path,
     with pytest.raises(ReportError, match=r"no results of 't5'; the models with results: base, distilled\."):
         make_report(rows(), [], asked, tmp_path / "r")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_a_baseline_once(tmp_path):
+    with pytest.raises(ReportError, match="a model is a baseline once; found: base, base"):
+        make_report(rows(), [], Asked("T", baselines=["base", "base"]), tmp_path / "r")
 
 
 def test_results_of_shares_only_are_refused(tmp_path):

@@ -6,7 +6,15 @@ import pytest
 
 from hub_tools.evaluation.curves import Point, published_scaling
 from hub_tools.evaluation.results import SCORES
-from hub_tools.evaluation.score_figures import draw_rules, draw_scaling, draw_scores, draw_shares, short_number
+from hub_tools.evaluation.score_figures import (
+    draw_differences,
+    draw_rules,
+    draw_scaling,
+    draw_scores,
+    draw_shares,
+    short_number,
+)
+from hub_tools.evaluation.statistics import Comparison
 from hub_tools.evaluation.tables import summarise
 
 
@@ -50,6 +58,21 @@ def test_bars_are_of_the_headline_split_and_leave_out_what_has_no_sentences(tmp_
     assert [label.get_text() for label in axis.get_xticklabels()] == ["All"]
     assert [bar.get_height() for bar in axis.patches] == pytest.approx([52, 62])
     assert {path.suffix for path in tmp_path.iterdir()} == {".svg", ".png"}
+
+
+def test_differences_have_a_panel_a_baseline_and_a_mark_by_their_verdict(tmp_path, drawn):
+    def found(baseline, model, difference, p_holm, subset="all"):
+        numbers = (difference, difference - 0.03, difference + 0.03, p_holm, p_holm, 0.02, 0.03)
+        return Comparison("tsa-rest14", "test_hard", subset, baseline, model, "paper", 9, 3, 3, 0.4, 0.4, *numbers)
+
+    rows = [found("base", "a", 0.1, 0.01), found("base", "b", 0.02, 0.3), found("a", "b", -0.08, 0.02)]
+    draw_differences([*rows, found("base", "a", 0.2, 0.01, "implicit")], tmp_path / "differences.svg", "Title")
+    left, right = drawn[0].axes
+    assert [left.get_title(), right.get_title()] == ["… less base", "… less a"]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["a · TSA-Rest14", "b · TSA-Rest14"]
+    marks = [[points.get_offsets().tolist() for points in axis.collections[1::2]] for axis in (left, right)]
+    assert [[len(own) for own in of] for of in marks] == [[1, 0, 1], [0, 1, 0]]  # better, worse, open
+    assert marks[0][0][0] == pytest.approx([10, 0])
 
 
 def test_quads_have_a_picture_of_their_own(tmp_path, drawn):

@@ -4,8 +4,10 @@ import math
 
 import pytest
 
+from hub_tools.evaluation.report import compared
 from hub_tools.evaluation.significance import (
     compare_all,
+    families,
     noise_sentences,
     noise_table,
     score_intervals,
@@ -104,6 +106,22 @@ def test_holm_is_over_all_models_together():
     tested = [one for one in found if not math.isnan(one.p)]
     assert len(tested) == 2
     assert [one.p_holm for one in tested] == pytest.approx([min(1, 2 * tested[0].p)] * 2)
+
+
+def test_each_baseline_has_a_family_of_its_own_and_is_not_tested_twice():
+    rows = complete(predictions("base", 4) + predictions("b", 10) + predictions("c", 10))
+    found, problems = compared(rows, ["base", "b"], 200)
+    assert problems == []
+    tested = [one for one in found if not math.isnan(one.p)]
+    assert [(one.baseline, one.model) for one in tested] == [("base", "b"), ("base", "c"), ("b", "c")]
+    assert tested[0].p_holm == pytest.approx(min(1, 2 * tested[0].p))
+    assert tested[2].p_holm == tested[2].p
+    said = "2 tests against base and 1 test against b, a family each for Holm's correction"
+    assert families(found) == said
+    assert significance_table(found).title.endswith(said)
+    assert [line.rpartition("Holm over ")[2] for line in verdicts(found)] == ["2 tests).", "2 tests).", "1 test)."]
+    against_base = [one for one in found if one.baseline == "base"]
+    assert families(against_base) == "2 tests, one family for Holm's correction"
 
 
 def test_a_model_that_cannot_be_compared_is_named_and_the_others_are_compared():

@@ -9,11 +9,12 @@ import pytest
 from datasets import Dataset
 from huggingface_hub import DatasetCard, HfApi, ModelCard
 
+from hub_tools.arguments import read_arguments
 from hub_tools.evaluation.paper_tables import ReportError
 from hub_tools.evaluation.results import prediction_rows, result_rows
 from hub_tools.hub.push import push_dataset
 from hub_tools.hub.runs import start_run
-from tests.recipes.recipe_files import load_recipe
+from tests.recipes.recipe_files import arguments_type, load_recipe
 
 
 SENTENCES = [
@@ -142,6 +143,33 @@ def test_docs_that_hold_other_things_are_left_alone(tmp_path):
     (docs / "guide.md").write_text("mine")
     with pytest.raises(ValueError, match="holds other files than a report"):
         load_recipe("report").copy_report(tmp_path, docs)
+
+
+def test_several_baselines_are_a_list_like_any_other(tmp_path):
+    report = arguments_type("report")
+    given = ["--namespace", "me", "--title", "T"]
+    assert read_arguments(report, given).baseline == []
+    assert read_arguments(report, [*given, "--baseline", "base", "distilled"]).baseline == ["base", "distilled"]
+    path = tmp_path / "report.yaml"
+    for text, found in (("base", ["base"]), ("[base, distilled]", ["base", "distilled"])):
+        path.write_text(f"namespace: me\ntitle: T\nbaseline: {text}\n")
+        assert read_arguments(report, [str(path)]).baseline == found
+
+
+def test_of_the_students_repos_only_those_that_were_pretrained_tell(namespace):
+    repos = {stage: f"{namespace}/{stage}" for stage in ("pretrain", "finetune", "no-run", "gone")}
+    rows = []
+    for stage, repo_id in repos.items():
+        commit = "0" * 40
+        if stage != "gone":
+            HfApi().create_repo(repo_id)
+            run = start_run(stage, {"objective": "rating"}, {}, command="").finish(pairs=7).to_json()
+            text = "not a run" if stage == "no-run" else run
+            commit = HfApi().upload_file(path_or_fileobj=text.encode(), path_in_repo="run.json", repo_id=repo_id).oid
+        rows.append({"model": stage, "repo_id": repo_id, "revision": commit})
+    (((repo_id, commit), run),) = load_recipe("report").read_runs([*rows, {"model": "of old"}]).items()
+    assert (repo_id, commit) == (repos["pretrain"], rows[0]["revision"])
+    assert (run["facts"], run["config"]) == ({"pairs": 7}, {"objective": "rating"})
 
 
 def test_students_are_given_by_label_and_name():
