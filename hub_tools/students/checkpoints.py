@@ -14,12 +14,13 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import torch
 from accelerate import Accelerator
@@ -46,6 +47,9 @@ class Remote(Protocol):
     def offer(self, checkpoint: Path) -> None:
         """Takes a new checkpoint, or leaves it for the next one; returns at once and never raises."""
 
+    def settle(self, checkpoint: Path) -> bool:
+        """Waits a while for `checkpoint`, the last one of a run that stops, to be there; says whether it is."""
+
     def newest(self) -> int | None:
         """The step of its newest checkpoint of this run, None if it has none; RuntimeError if it cannot be asked."""
 
@@ -66,28 +70,41 @@ class Checkpoint:
 @contextmanager
 def held(folder: Path, accelerator: Accelerator) -> Iterator[None]:
     """
-    Keeps others from training into `folder` within the block: they would write the same files.
+    Keeps others from training into `folder`, or pushing from it, within the block, which may delete it.
 
     The main process has the lock, for it alone writes; it is gone with the process, however that ends.
 
     Raises:
-        ValueError: another process has it; every process of this run raises then.
+        ValueError: another process has it, or there can be none; every process of this run raises then.
     """
-    taken, lock = False, None
+    lock, told = None, [""]
+    if accelerator.is_main_process:
+        try:
+            lock = _lock(folder)
+        except BlockingIOError:
+            told = [f"another process trains this run in {folder}, or pushes it; wait for it or stop it."]
+        except OSError as error:
+            told = [f"cannot lock {folder} ({error}); a run needs a folder that it may write, on a disk with locks."]
     try:
-        if accelerator.is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / LOCK).open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                taken = True
-        if agreed(taken, accelerator):
-            raise ValueError(f"another process trains this run in {folder}; wait for it or stop it.")
+        if reason := broadcast_object_list(told)[0]:
+            raise ValueError(reason)
         yield
     finally:
         if lock is not None:
             lock.close()
+
+
+def _lock(folder: Path) -> TextIO:
+    """The open lock of `folder`; BlockingIOError if another process has it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Who had it may delete the folder meanwhile, and what was opened is a lock of nothing
+        with suppress(FileNotFoundError), ExitStack() as stack:
+            lock = stack.enter_context((folder / LOCK).open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
+                stack.pop_all()
+                return lock
 
 
 def agreed(said: bool, accelerator: Accelerator) -> bool:
@@ -100,6 +117,11 @@ def agreed(said: bool, accelerator: Accelerator) -> bool:
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor, put together from all processes where they share it: then all of them must call this."""
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Where `save` writes the checkpoint of `step`."""
+    return folder / f"step-{step:07d}"
 
 
 def save(
@@ -125,14 +147,14 @@ def save(
         raise RuntimeError(f"the optimiser has moments of {strangers} tensors that are none of the model's weights.")
     for name, parameter in model.named_parameters():
         found = {"weight": parameter, **optimizer.state.get(parameter, {})}
-        for key, value in found.items():
+        for key, value in sorted(found.items()):  # processes that share a tensor must ask for the same one at a time
             if isinstance(value, torch.Tensor):
                 value = whole(value)
                 if accelerator.is_main_process:
                     tensors[f"{key}.{name}"] = value.cpu().contiguous()
             else:
                 numbers.setdefault(name, {})[key] = value
-    final = folder / f"step-{step:07d}"
+    final = path_of(folder, step)
     if accelerator.is_main_process:
         partial = folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
@@ -261,7 +283,7 @@ def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
 def load_optimizer(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Gives `optimizer` the checkpoint's moments, cut as `model`'s parameters are where processes share them."""
     names = {parameter: name for name, parameter in model.named_parameters()}
-    kinds = {key.partition(".")[0] for key in checkpoint.tensors} - {"weight"}
+    kinds = sorted({key.partition(".")[0] for key in checkpoint.tensors} - {"weight"})
     packed = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = [index for group in packed["param_groups"] for index in group["params"]]

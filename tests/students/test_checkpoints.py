@@ -1,5 +1,6 @@
 """Checkpoints: written whole, read back bit by bit, and never trusted when they are damaged or of another run."""
 
+import fcntl
 import json
 import logging
 import os
@@ -97,6 +98,22 @@ def test_a_state_comes_back_bit_by_bit_and_goes_on_alike(folder):
     assert all(torch.equal(*pair) for pair in zip(model.parameters(), restored.parameters(), strict=True))
 
 
+def test_tensors_are_gathered_in_one_order_whatever_order_a_state_has(tmp_path, monkeypatch):
+    """Else processes that share them would each ask for another one, and a moment be half of the other one."""
+    asked, whole = [], checkpoints.whole
+    monkeypatch.setattr(checkpoints, "whole", lambda tensor: (asked.append(tensor), whole(tensor))[1])
+    orders = []
+    for turned in (False, True):
+        model, optimizer = trained(3)
+        for parameter, state in list(optimizer.state.items()):
+            optimizer.state[parameter] = dict(reversed(state.items())) if turned else state
+        checkpoints.save(tmp_path / str(turned), 3, model, optimizer, {}, Accelerator(), "r")
+        orders.append([tensor.clone() for tensor in asked])
+        asked.clear()
+    assert len(orders[0]) == 3 * len(list(model.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(*orders, strict=True))
+
+
 def test_what_was_restored_does_not_live_in_the_file(folder):
     """The file's memory is mapped: a checkpoint that is deleted or overwritten must not change a moment."""
     model = student()[0]
@@ -144,6 +161,35 @@ def test_a_checkpoint_of_another_student_is_refused_by_the_weight_that_differs(f
     del found.tensors["weight.shared.weight"]
     with pytest.raises(ValueError, match="found none"):
         checkpoints.load_weights(found, student()[0])
+
+
+def test_a_lock_whose_folder_was_deleted_meanwhile_keeps_nobody_off_and_is_taken_anew(tmp_path, monkeypatch):
+    """Between its being opened and its being locked the run before ends, and deletes the folder."""
+    folder, lock, locked = tmp_path / "run", fcntl.flock, []
+
+    def late(file, how):
+        if not locked:
+            shutil.rmtree(folder)
+        locked.append(file)
+        lock(file, how)
+
+    monkeypatch.setattr(checkpoints.fcntl, "flock", late)
+    with checkpoints.held(folder, Accelerator()):
+        assert (len(locked), locked[0].closed) == (2, True)
+        with pytest.raises(ValueError, match="another process"), checkpoints.held(folder, Accelerator()):
+            pytest.fail("two of them")
+        shutil.rmtree(folder)  # as the recipe does at its end
+    with checkpoints.held(folder, Accelerator()):
+        pass
+
+
+def test_a_folder_that_cannot_be_locked_is_said_so(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ValueError, match=r"cannot lock .*/file/run .* a folder that it may write"),
+        checkpoints.held(tmp_path / "file" / "run", Accelerator()),
+    ):
+        pytest.fail("it is held")
 
 
 class Elsewhere:
