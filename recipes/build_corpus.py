@@ -19,7 +19,7 @@ import numpy as np
 from accelerate import PartialState
 from datasets import Dataset, load_dataset
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from tqdm.auto import tqdm
 
 from hub_tools.arguments import parse_arguments, run_stage
@@ -34,6 +34,7 @@ from hub_tools.corpus.summary import STARS, Summary, draw_lengths, gate_rows
 from hub_tools.corpus.tables import CorpusTables
 from hub_tools.corpus.variants import VARIANTS
 from hub_tools.hub.cards import CorpusFacts, DatasetFacts, Source, Teacher, dataset_card
+from hub_tools.hub.errors import explained
 from hub_tools.hub.push import push_dataset
 from hub_tools.hub.runs import RUN_FILE, Run, find_finished_run, resolve_input, start_run
 from hub_tools.prompts import BUILDERS
@@ -191,17 +192,13 @@ def card(
 
 def cost_of(repo: str, revision: str) -> dict:
     """What labelling cost, as far as the run that filled the repo knows it."""
-    try:
-        path = hf_hub_download(repo, RUN_FILE, repo_type="dataset", revision=revision)
-        run = Run.from_json(Path(path).read_text("utf-8"))
-    except (EntryNotFoundError, ValueError):
-        return {
-            "replies": f"{repo}{UNFINISHED}",
-            "tokens read": None,
-            "written": None,
-            "hours": None,
-            "$": None,
-        }
+    with explained(f"read {RUN_FILE} of dataset {repo}"):
+        try:
+            path = hf_hub_download(repo, RUN_FILE, repo_type="dataset", revision=revision)
+            run = Run.from_json(Path(path).read_text("utf-8"))
+        except (RemoteEntryNotFoundError, ValueError):  # a Hub that does not answer has not said that there is none
+            unknown = dict.fromkeys(("tokens read", "written", "hours", "$"))
+            return {"replies": f"{repo}{UNFINISHED}", **unknown}
     totals, cost = run.facts.get("totals") or {}, run.facts.get("cost")
     return {
         "replies": repo,

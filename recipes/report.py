@@ -16,7 +16,7 @@ from pathlib import Path
 from accelerate import PartialState
 from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +28,7 @@ from hub_tools.evaluation.error_pages import write_pages
 from hub_tools.evaluation.pretraining_table import students_of
 from hub_tools.evaluation.report import NOTE, Asked, make_report, read_numbers
 from hub_tools.evaluation.tables import complete
+from hub_tools.hub.errors import explained
 from hub_tools.hub.eval_results import Result
 from hub_tools.hub.push import push_report, push_scores
 from hub_tools.hub.runs import RUN_FILE, Run, resolve_input
@@ -131,11 +132,12 @@ def read_runs(rows: list[dict]) -> dict[tuple[str, str], dict]:
     """
     found = {}
     for _, repo_id, commit in students_of(rows):
-        try:
-            text = Path(hf_hub_download(repo_id, RUN_FILE, revision=commit)).read_text(encoding="utf-8")
-            run = Run.from_json(text)
-        except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, ValueError):
-            continue
+        with explained(f"read {RUN_FILE} of model {repo_id}"):
+            try:
+                text = Path(hf_hub_download(repo_id, RUN_FILE, revision=commit)).read_text(encoding="utf-8")
+                run = Run.from_json(text)
+            except (RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, ValueError):
+                continue  # a Hub that does not answer is neither: what it has is not known
         if run.stage == "pretrain":
             found[repo_id, commit] = asdict(run)
     return found

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "hub": set(),
     "reviews": set(),
     "labelling": {"prompts", "reviews", "teachers", "hub"},
-    "distilling": {"corpus", "reviews", "students", "hub"},  # what joins these to pretrain a student
+    "distilling": {"corpus", "reviews", "students", "hub", "arguments"},  # what joins these to pretrain a student
     "arguments": set(),
     "commands": ROOMS | {"arguments"},
     "cli": {"commands", "hub"},

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from hub_tools.corpus.difficulty import WAYS
+from hub_tools.hub.runs import check_repo_id
 from hub_tools.reviews.sampling import weigh
 from hub_tools.students.account import OBJECTIVES
 from hub_tools.students.pretraining import Pretraining
@@ -48,6 +49,12 @@ class Pretrain:
     labelled_scheme: str = field(default="R12421", metadata={"help": "by which the corpus's reviews were sampled"})
     keep_share: float = field(default=1.0, metadata={"help": "share of the pairs to learn from, chosen by difficulty"})
     keep_how: str = field(default="soft", metadata={"help": "`soft`, `hard` or `random`: see corpus/difficulty.py"})
+    keep_peak: float = field(
+        default=1.0, metadata={"help": "`soft`: the difficulty that is kept likeliest, from 0, easiest, to 1, hardest"}
+    )
+    keep_within: str = field(
+        default="", metadata={"help": "`prompt`: the share, and who is hard, among pairs of one prompt; '': among all"}
+    )
     difficulty_model: str = field(default="", metadata={"help": "repo that finds pairs hard; '': the student itself"})
 
     student: str = field(
@@ -111,10 +118,14 @@ def check(arguments: Pretrain) -> None:
     Raises:
         ValueError: what was found, and what is allowed.
     """
+    repo_id = f"{arguments.namespace}/{arguments.name}"
+    check_repo_id(repo_id, "model", "Choose another `namespace` or `name`.")  # the first push would come after work
     check_objective(arguments)
     check_ranges(arguments)
     if arguments.keep_how not in WAYS:
         raise ValueError(f"keep_how must be one of {', '.join(WAYS)}, found '{arguments.keep_how}'.")
+    if arguments.keep_within not in WITHIN:
+        raise ValueError(f"keep_within must be 'prompt' or '', found '{arguments.keep_within}'.")
     if arguments.schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, found '{arguments.schedule}'.")
     if arguments.steps:
@@ -135,6 +146,8 @@ def check_objective(arguments: Pretrain) -> None:
         raise ValueError("`soft_teacher` needs the objective `distillation`: it reads the corpus's own targets.")
     if arguments.keep_share < 1 and arguments.objective == "span-corruption":
         raise ValueError("`keep_share` chooses pairs by their targets, which span corruption does not have.")
+    if arguments.keep_within and arguments.objective != "distillation":
+        raise ValueError("`keep_within` needs the objective `distillation`: others' pairs are made without a prompt.")
 
 
 def check_ranges(arguments: Pretrain) -> None:
@@ -144,11 +157,15 @@ def check_ranges(arguments: Pretrain) -> None:
         found = getattr(arguments, name)
         if not least <= found < math.inf:
             raise ValueError(f"{name} must be at least {least}, found {found}.")
+    if not 0 <= arguments.seed < 2**32:  # what torch, numpy and `random` all take
+        raise ValueError(f"seed must be from 0 to {2**32 - 1}, found {arguments.seed}.")
     for name in ("lr", "soft_temperature"):
         if not 0 < getattr(arguments, name) < math.inf:
             raise ValueError(f"{name} must be above 0, found {getattr(arguments, name)}.")
     if not 0 < arguments.keep_share <= 1:
         raise ValueError(f"`keep_share` must be above 0 and at most 1, found {arguments.keep_share}.")
+    if not 0 <= arguments.keep_peak <= 1:
+        raise ValueError(f"keep_peak must be from 0 (the easiest) to 1 (the hardest), found {arguments.keep_peak}.")
     if not 0 <= arguments.soft_weight <= 1:
         raise ValueError(f"soft_weight must be from 0 (text only) to 1, found {arguments.soft_weight}.")
     if not 0 <= arguments.dropout_rate < 1:
@@ -175,7 +192,9 @@ def check_effects(arguments: Pretrain) -> None:
         if not getattr(arguments, key):
             refuse(changed(arguments, names), f"without `{key}`")
     if arguments.keep_share == 1:
-        refuse(changed(arguments, ("keep_how", "difficulty_model")), "where `keep_share` is 1")
+        refuse(changed(arguments, KEEPING), "where `keep_share` is 1")
+    if arguments.keep_how != "soft":
+        refuse(changed(arguments, ("keep_peak",)), f"where `keep_how` is `{arguments.keep_how}`")
     if arguments.keep_how == "random":
         refuse(changed(arguments, ("difficulty_model",)), "where `keep_how` is `random`")
     if arguments.instructions:
@@ -229,6 +248,8 @@ AT_LEAST = {
 }  # fmt: skip
 FRESH_SIZES = ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads")
 SCHEDULES = ("paper", "reference")
+WITHIN = ("", "prompt")
+KEEPING = ("keep_how", "keep_peak", "keep_within", "difficulty_model")
 ONLY_WITH = {  # options that say something only beside another one
     "soft_teacher": ("soft_weight", "soft_k", "soft_temperature"),
     "reviews_limit": ("draw", "scheme", "labelled_scheme"),

@@ -3,7 +3,9 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import NamedTuple
 
+from hub_tools.corpus.contamination import LEAST_WORDS
 from hub_tools.corpus.reading import Tally
 from hub_tools.distilling.arguments import Pretrain
 from hub_tools.distilling.inputs import corpus_of
@@ -15,6 +17,20 @@ from hub_tools.students.optimizer import RMSScaledAdamW
 from hub_tools.students.pretraining import Pretraining, TrainingLog
 
 
+class Licences(NamedTuple):
+    """As the Hub states them: the base model's, which the student has too (fresh weights have none), the data's."""
+
+    base: str | None
+    data: str | None
+
+
+def licences_of(arguments: Pretrain, inputs: Mapping[str, str]) -> Licences:
+    """Those of what the run reads, at its commits."""
+    base, data = base_of(arguments), arguments.instructions or corpus_of(arguments)
+    of_base = stated_licence(base, "model", inputs[base]) if base else None
+    return Licences(of_base, stated_licence(data, "dataset", inputs[data]))
+
+
 def model_facts(
     repo_id: str,
     arguments: Pretrain,
@@ -24,11 +40,9 @@ def model_facts(
     tally: Tally,
     size: int,
     settings: Pretraining,
+    licences: Licences,
 ) -> ModelFacts:
-    """
-    What the card tells of this run. Weights that come from a checkpoint have the licence that its card states; fresh
-    ones have none.
-    """
+    """What the card tells of this run. It asks nothing of the Hub, which may be down when the training ends."""
     base, data = base_of(arguments), arguments.instructions or corpus_of(arguments)
     first = {"training, first step": log.losses[0][1], "training, last step": log.losses[-1][1]}
     held = {} if not log.validation else {
@@ -39,8 +53,8 @@ def model_facts(
         title=arguments.name,
         summary=SUMMARIES[arguments.objective],
         objective=arguments.objective,
-        licence=stated_licence(base, "model", run.inputs[base]) if base else None,
-        terms={data: stated_licence(data, "dataset", run.inputs[data])},
+        licence=licences.base,
+        terms={data: licences.data},
         base_model=base,
         datasets=[data],
         teachers=[Teacher(name, is_llm=name != "lexicon") for name in sorted(tally.teachers) if name],
@@ -61,6 +75,7 @@ def said(arguments: Pretrain, run: Run) -> dict[str, object]:
     silent = {"namespace", "name", "objective", *(INCIDENTAL - ASKED), *(IF_FRESH if arguments.student else ())}
     silent |= {name for key, names in ONLY_WITH.items() if not getattr(arguments, key) for name in names}
     silent |= {"keep_share", "keep_how"} if arguments.keep_share == 1 else set()
+    silent |= {"keep_peak"} if arguments.keep_share == 1 or arguments.keep_how != "soft" else set()
     silent |= {"epochs"} if arguments.steps else {"steps"}
     silent |= {"reviews_limit"} if not arguments.reviews_limit else set()
     return {key: value for key, value in run.config.items() if key not in silent and value not in ("", [])}
@@ -76,7 +91,7 @@ def fixed(arguments: Pretrain, settings: Pretraining) -> dict[str, object]:
 def kept_out(watched: Mapping[str, str], left_out: Mapping[str, int]) -> dict[str, str]:
     """What the card tells of sentences and pairs that were not to be learned."""
     looked = [
-        f"no sentence that {benchmark}@{commit[:12]} validates or tests on is in it"
+        f"no sentence of {LEAST_WORDS} words or more that {benchmark}@{commit[:12]} validates or tests on is in it"
         for benchmark, commit in watched.items()
     ]
     reasons = ", ".join(f"{count:,} {REASONS.get(reason, reason)}" for reason, count in left_out.items() if count)

@@ -5,6 +5,7 @@ with a teacher's distributions.
 
 import hashlib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -13,18 +14,21 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hub_tools.arguments import REPORTED
 from hub_tools.corpus.difficulty import Kept, kept_by_difficulty
 from hub_tools.corpus.reading import Tally
 from hub_tools.distilling.arguments import Pretrain
-from hub_tools.distilling.inputs import encoded_folder, load_model
+from hub_tools.distilling.helpers import check_helper
+from hub_tools.distilling.inputs import encoded_folder, load_model, rows_of
 from hub_tools.reviews.sampling import draw, weigh
 from hub_tools.students.encoded import EncodedPairs
 from hub_tools.students.pretraining import Pretraining
 from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_batch
-from hub_tools.students.soft_targets import cost_of, digest_model, digest_rows, same_tokenizer, write_soft_targets
+from hub_tools.students.soft_targets import cost_of, digest_model, digest_rows, write_soft_targets
 from hub_tools.students.span_corruption import SpanCorrupted
 from hub_tools.students.step_plan import held_out
 from hub_tools.students.steps import Collate
+from hub_tools.students.sweep import all_or_none
 from hub_tools.students.token_ranks import token_ranks
 
 
@@ -43,9 +47,15 @@ def split(encoded: EncodedPairs, tally: Tally, arguments: Pretrain) -> tuple[Enc
         tally: of all pairs of `encoded`.
 
     Raises:
-        ValueError: `reviews_limit` asks for more reviews, of all or of a domain, than there are to draw.
+        ValueError: `validation_pairs` holds out more than it leaves; `reviews_limit` asks for more reviews, of all or
+            of a domain, than there are to draw.
     """
     held = held_out(encoded.reviews, arguments.validation_pairs, arguments.seed)
+    if 2 * held.sum() > len(held):  # of a few hundred pairs the default would leave a review
+        raise ValueError(
+            f"validation_pairs is {arguments.validation_pairs}, which holds out {held.sum()} of {len(held)} pairs and "
+            f"leaves {len(held) - held.sum()} to learn from. Lower it, to {len(held) // 10} say; 0 holds out none."
+        )
     rest = np.flatnonzero(~held)
     if arguments.reviews_limit:
         reviews, first = np.unique(encoded.reviews[rest], return_index=True)
@@ -114,16 +124,23 @@ def hardest(
     what the card tells of it.
 
     One process chooses for all: on another kind of machine two scores may differ by a rounding.
+
+    Raises:
+        ValueError: the share is none of the pairs; in all processes (`all_or_none`), as whatever the one fails with.
     """
     if arguments.keep_share == 1:
         return training, {}
     found = [None]
-    if accelerator.is_main_process:
-        found = [_chosen(training, model, tokenizer, arguments, inputs, accelerator)]
+    with all_or_none(REPORTED):
+        if accelerator.is_main_process:
+            kept = _chosen(training, model, tokenizer, arguments, inputs, accelerator)
+            if not len(kept.indices):
+                raise ValueError(f"keep_share {arguments.keep_share} leaves none of {len(training)} pairs; raise it.")
+            found = [kept]
     (kept,) = broadcast_object_list(found)
-    if not len(kept.indices):
-        raise ValueError(f"keep_share {arguments.keep_share} leaves none of {len(training)} pairs; raise it.")
     told = f"{len(kept.indices):,} of {len(training):,}, {CHOSEN[arguments.keep_how]}"
+    told += f" with the peak at {arguments.keep_peak:g}" if arguments.keep_peak != 1 else ""
+    told += f" within each {arguments.keep_within}" if arguments.keep_within else ""
     if arguments.keep_how != "random":
         judge = arguments.difficulty_model or "the student before pretraining"
         told += f" for {judge}; {kept.seconds / 3600:.2f} hours of scoring"
@@ -145,13 +162,15 @@ def _chosen(
         rate=arguments.keep_share,
         how=arguments.keep_how,
         seed=arguments.seed,
+        groups=groups_of(training, arguments, inputs),
+        a=arguments.keep_peak,
     )
     if arguments.keep_how == "random":
         return choose(lambda missing: [])
     judge = model
     if arguments.difficulty_model:
         judge, theirs = load_model(arguments, "difficulty_model", inputs)
-        same_tokenizer(tokenizer, theirs)
+        check_helper(arguments, "difficulty_model", tokenizer, theirs)
     key = f"{digest_model(judge)} {digest_rows(training)[0]}"
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
     judge = judge.to(accelerator.device).eval()
@@ -160,6 +179,18 @@ def _chosen(
         file=encoded_folder(arguments, inputs, tokenizer) / "difficulty" / f"{name}.safetensors",
         key=key,
     )
+
+
+def groups_of(training: EncodedPairs, arguments: Pretrain, inputs: Mapping[str, str]) -> list[str] | None:
+    """
+    What each pair is ranked among (`keep_within`, a column of the corpus); None: all pairs.
+
+    Only this choice asks for it, so it is read from the corpus, whose rows were encoded in their order.
+    """
+    if not arguments.keep_within:
+        return None
+    of_row = [sys.intern(row[arguments.keep_within]) for row in rows_of(arguments, inputs)]
+    return [of_row[training.where(index)] for index in range(len(training))]
 
 
 def masked(
@@ -190,7 +221,7 @@ def with_soft_targets(
     if not arguments.soft_teacher:
         return training, None, None, {}
     teacher, theirs = load_model(arguments, "soft_teacher", inputs)
-    same_tokenizer(tokenizer, theirs)
+    check_helper(arguments, "soft_teacher", tokenizer, theirs)
     targets = write_soft_targets(
         teacher.to(accelerator.device).eval(),
         training,

@@ -27,7 +27,15 @@ def check_helpers(arguments: Pretrain, inputs: Mapping[str, str], tokenizer: Pre
         revision = inputs[input_name(repo_id, role)]
         theirs = AutoTokenizer.from_pretrained(repo_id, revision=revision, trust_remote_code=False)
         theirs.add_tokens([NEWLINE])  # as `load_student` does
-        try:
-            same_tokenizer(tokenizer, theirs)
-        except ValueError as error:
-            raise ValueError(f"{role} {repo_id} cannot help: {error}") from error
+        check_helper(arguments, role, tokenizer, theirs)
+
+
+def check_helper(
+    arguments: Pretrain, role: str, tokenizer: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase
+) -> None:
+    """The same for one helper, whose tokenizer `theirs` is at hand."""
+    try:
+        same_tokenizer(tokenizer, theirs)
+    except ValueError as error:
+        repo_id, _ = reference(getattr(arguments, role), arguments.namespace)
+        raise ValueError(f"{role} {repo_id} cannot help: {error}") from error

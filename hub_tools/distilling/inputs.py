@@ -27,7 +27,7 @@ from hub_tools.students.models import load_student, split_revision
 
 logger = logging.getLogger(__name__)
 
-READING = 1  # to be raised when pairs are made, or refused, otherwise than before: what lies there is then read again
+READING = 2  # to be raised when pairs are made, or refused, otherwise than before: what lies there is then read again
 OBJECTIVE_PAIRS = {"span-corruption": review_pairs, "rating": rating_pairs}
 
 
@@ -107,6 +107,8 @@ def read_corpus(
         if known := open_reading(folder, kept):  # another process has read meanwhile
             return known
         pairs, left_out = pairs_of(arguments, inputs, watched)
+        if arguments.objective == "span-corruption":  # it makes its targets of the inputs; the cost of one copy counts
+            pairs = ({**pair, "target": ""} for pair in pairs)
         tally = Tally()
         limits = {"max_input": arguments.max_input, "max_target": arguments.max_target}
         encoded = encode_corpus(tally.of(pairs), tokenizer, folder, **limits)

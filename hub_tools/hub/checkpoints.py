@@ -14,17 +14,19 @@ was uploaded: what is pushed there lies on this machine a second time.)
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
 from .errors import PushError, explained
 from .guards import is_loopback
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 PREFIX = "checkpoints-"
 STATE, RECORD = "state.safetensors", "checkpoint.json"
 FILES = (STATE, "log.json", RECORD)
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # what a disk says, and no Hub
 CARD = """---
 tags: [checkpoint]
 ---
@@ -69,6 +72,9 @@ class HubCheckpoints:
         self.branch = f"{PREFIX}{run[:12]}"
         self._thread: threading.Thread | None = None
         self._reading: Path | None = None
+        self._taken: Path | None = None  # the last one whose copy was begun
+        self._copied: Path | None = None  # the last one that arrived
+        self._last = False  # no checkpoint follows
         self._over = False  # the student itself is on the Hub
 
     @property
@@ -81,7 +87,7 @@ class HubCheckpoints:
         if self._thread is not None and self._thread.is_alive():
             logger.info("%s is not copied: %s is still on its way to the Hub.", checkpoint.name, self._reading)
             return
-        self._reading = checkpoint
+        self._reading = self._taken = checkpoint
         # A daemon: a Hub that does not answer must not keep a finished run from ending.
         self._thread = threading.Thread(target=self._copy, args=[checkpoint], name="checkpoint-push", daemon=True)
         self._thread.start()
@@ -92,16 +98,43 @@ class HubCheckpoints:
             self._thread.join(seconds)
         return self._thread is None or not self._thread.is_alive()
 
+    def settle(self, checkpoint: Path, seconds: float = 60) -> bool:
+        """
+        Waits so long, as a run stops, for the Hub to have its last checkpoint; says whether it has. Never raises.
+
+        The copy dies with the process, and of a machine that dies too nothing else is left. A checkpoint that was
+        passed over for another one is offered again; Ctrl-C ends the wait.
+        """
+        self._last, end, name = True, time.monotonic() + seconds, checkpoint.name
+        try:
+            if self._copied != checkpoint:
+                logger.warning("Waiting up to %.0f s for the Hub to have %s; Ctrl-C: no longer.", seconds, name)
+            if self._taken != checkpoint and self.wait(seconds):
+                self.offer(checkpoint)
+            self.wait(max(0.0, end - time.monotonic()))
+        except KeyboardInterrupt:
+            pass
+        place = f"{self.repo_id}, revision {self.branch}"
+        if self._copied == checkpoint:
+            logger.warning("The Hub has %s (%s): another machine can go on from it.", name, place)
+            return True
+        there = f"; of this session it has {self._copied.name}" if self._copied else ""
+        logger.warning("The Hub does not have %s (%s)%s. Keep %s to go on from it.", name, place, there, checkpoint)
+        return False
+
     def _copy(self, checkpoint: Path) -> None:
         try:
             self.push(checkpoint)
+            self._copied = checkpoint
             logger.info("%s lies on the Hub too (%s, revision %s).", checkpoint.name, self.repo_id, self.branch)
-            if self._over:
-                self._clear()
         except Exception as error:  # whatever it is, it must not stop the training
-            logger.warning("%s was not copied to the Hub; the next one will be tried. (%s)", checkpoint.name, error)
+            follows = "" if self._last else "; the next one will be tried"
+            if not self._over:  # else it is of no more use, and its files may be gone
+                logger.warning("%s was not copied to the Hub%s. (%s)", checkpoint.name, follows, error)
         finally:
             self._reading = None
+            if self._over:  # `finish` waits no more
+                self._clear()
 
     def push(self, checkpoint: Path) -> str:
         """Makes the folder the branch's only commit, which is returned.
@@ -164,18 +197,20 @@ class HubCheckpoints:
         """Puts the newest checkpoint of this run into `folder` as `step-N`; None if the Hub has none.
 
         Raises:
-            PushError: the Hub cannot be asked. The run could only begin anew, and its checkpoints would be replaced.
+            PushError: the Hub cannot be asked, or `folder` not be written. The run could only begin anew, and its
+                checkpoints would be replaced.
         """
         partial = folder / "fetched"
         shutil.rmtree(partial, ignore_errors=True)
         with explained(f"look for checkpoints in model {self.repo_id}"):
             record, commit = self._record()
-            if record is None:
-                return None
+        if record is None:
+            return None
+        final = folder / f"step-{record['step']:07d}"
+        with explained(f"fetch {final.name} of model {self.repo_id}"), _written(final):
             for name in FILES:
                 hf_hub_download(self.repo_id, name, revision=commit, local_dir=partial)
             shutil.rmtree(partial / ".cache", ignore_errors=True)
-            final = folder / f"step-{record['step']:07d}"
             shutil.rmtree(final, ignore_errors=True)  # a damaged one, or there would be nothing to fetch
             partial.rename(final)
         logger.info("%s was fetched from %s.", final.name, self.repo_id)
@@ -185,9 +220,10 @@ class HubCheckpoints:
         """What the branch says of its checkpoint, if that is one of this run, and the branch's commit."""
         try:
             commit = HfApi().model_info(self.repo_id, revision=self.branch).sha
-            path = hf_hub_download(self.repo_id, RECORD, revision=commit)
+            with _written(Path(constants.HF_HUB_CACHE)):
+                path = hf_hub_download(self.repo_id, RECORD, revision=commit)
             record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError, json.JSONDecodeError):
+        except (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError, json.JSONDecodeError):
             return None, ""
         ours = isinstance(record, dict) and isinstance(record.get("step"), int) and record.get("run") == self.run
         return (record if ours else None), commit
@@ -223,5 +259,17 @@ class HubCheckpoints:
 def _logged(consequence: str) -> Iterator[None]:
     try:
         yield
-    except PushError as error:
+    except Exception as error:
         logger.warning("%s: %s", consequence, error)
+
+
+@contextmanager
+def _written(place: Path) -> Iterator[None]:
+    """Tells a disk that is full, or may not be written, from a Hub that refuses: to `explained` they are the same."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        said = f"could not write {place}: {error.strerror}. Make room there, or name another folder"
+        raise PushError(said) from error

@@ -24,7 +24,7 @@ from huggingface_hub import (
     hf_hub_download,
     metadata_load,
 )
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RepositoryNotFoundError
 
 from .errors import PushConflict, PushError, explained
 from .eval_results import FOLDER as RESULTS_FOLDER
@@ -289,7 +289,7 @@ def keep_replaced(repo_id: str, repo_type: str, run: Run) -> str:
         try:
             head = HfApi().repo_info(repo_id, repo_type=repo_type).sha
             path = hf_hub_download(repo_id, RUN_FILE, repo_type=repo_type, revision=head)
-        except (RepositoryNotFoundError, EntryNotFoundError):
+        except (RepositoryNotFoundError, RemoteEntryNotFoundError):  # not what a Hub gone meanwhile raises
             return ""
     try:
         found = Run.from_json(Path(path).read_text(encoding="utf-8"))

@@ -26,8 +26,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
 
 
 logger = logging.getLogger(__name__)
@@ -43,7 +51,8 @@ INCIDENTAL = frozenset(
     "hub private data runs push_to_hub output_dir overwrite_output_dir resume num_proc num_workers "
     "dataloader_num_workers logging_steps report_to run_name disable_tqdm log_level show_progress "
     # of pretraining: where its pairs come from, where its checkpoints and its log go and when, which of several runs
-    # are done, and how many pairs fit the memory at once, on which the gradient does not depend
+    # are done, and how many pairs fit the memory at once, on which the gradient does not depend in expectation (only
+    # what dropout draws does, as on the number of processes; the log tells where it changed)
     "streaming push_checkpoints track only checkpoint_every validate_every pairs_per_forward "
     # of labelling: what it may cost, who serves the teacher, and in what portions
     "push_every max_cost max_tokens max_hours price_input price_output price_gpu_hour gpus throughput endpoints "
@@ -53,6 +62,10 @@ INCIDENTAL = frozenset(
 # `token` and `hub_token` are secrets; `max_new_tokens` and `tokenizer` are not.
 _SECRET_KEY = re.compile(r"(^|[_-])(token|api[_-]?key|secret|password|credentials?)$", re.IGNORECASE)
 _SECRET_FLAG = re.compile(r"(--?[\w-]*(?:token|api[_-]key|secret|password))(\s+|=)\S+", re.IGNORECASE)
+LOCAL = (
+    "Folders of this machine are not read: push yours to a Hub (the embedded one, `fsa hub serve`, is local) and give"
+    " its id there"
+)
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
 
 
@@ -127,12 +140,30 @@ def start_run(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str], 
     )
 
 
+def check_repo_id(repo_id: str, repo_type: str, hint: str) -> None:
+    """
+    Passes if a Hub could have a repo of this id. The client says so too, but with an error that looks like a bug.
+
+    Raises:
+        ValueError: it could not; `hint`, a sentence, says what to do.
+    """
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(
+            f"'{repo_id}' cannot be the id of a {repo_type} on a Hub, which is namespace/name, each of letters, digits"
+            f" and single '-', '_' or '.' between them. {hint}"
+        ) from error
+
+
 def resolve_input(repo_id: str, repo_type: str, revision: str | None = None) -> str:
     """The commit that `revision` (default: main) of a repo stands for now; read the repo at this commit.
 
     Raises:
-        ValueError: if the Hub has no such repo or revision.
+        ValueError: if the Hub has no such repo or revision, or could not have one of that id.
+        ConnectionError: if it does not answer.
     """
+    check_repo_id(repo_id, repo_type, LOCAL)
     try:
         return HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision).sha
     except RevisionNotFoundError as error:
@@ -142,20 +173,37 @@ def resolve_input(repo_id: str, repo_type: str, revision: str | None = None) -> 
             f"{HfApi().endpoint} has no {repo_type} {repo_id}, or it is private and not yours."
             " Run the stage that writes it first, or check the name and HF_TOKEN"
         ) from error
+    except httpx2.TransportError as error:
+        raise _no_answer(repo_id, repo_type, error) from error
 
 
 def find_finished_run(repo_id: str, repo_type: str, digest: str, revision: str | None = None) -> Run | None:
-    """The run whose result the repo holds, if it is the run of `digest`; None if there is no such result."""
+    """The run whose result the repo holds, if it is the run of `digest`; None if there is no such result.
+
+    Raises:
+        ValueError: if the Hub could not have a repo of that id, so that its result could not be pushed either.
+        ConnectionError: if the Hub does not answer: there may be one.
+    """
+    check_repo_id(repo_id, repo_type, "Choose another namespace or name")
     try:
         commit = resolve_input(repo_id, repo_type, revision)
         path = hf_hub_download(repo_id, RUN_FILE, repo_type=repo_type, revision=commit)
         run = Run.from_json(Path(path).read_text(encoding="utf-8"))
-    except EntryNotFoundError:
+    except RemoteEntryNotFoundError:
         return None
+    except (LocalEntryNotFoundError, httpx2.TransportError) as error:  # it went between two questions
+        raise _no_answer(repo_id, repo_type, error) from error
     except ValueError as error:
         logger.debug("no finished run in %s %s: %s", repo_type, repo_id, error)
         return None
     return run if run.finished and run.digest == digest else None
+
+
+def _no_answer(repo_id: str, repo_type: str, error: Exception) -> ConnectionError:
+    return ConnectionError(
+        f"{HfApi().endpoint} does not answer when asked for {repo_type} {repo_id} ({type(error).__name__}). Is it"
+        " down, or HF_ENDPOINT wrong? Start the embedded Hub with `fsa hub serve`, or run this by `fsa hub run -- …`"
+    )
 
 
 def _without_secrets(value: Any) -> Any:

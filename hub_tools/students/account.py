@@ -4,6 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
+from hub_tools.students.hardware import gains_from_bf16
 from hub_tools.students.pretraining import Pretraining, TrainingLog
 
 
@@ -62,6 +65,16 @@ def measured(
     }
 
 
+def reason(bf16: str, device: torch.device | str) -> str:
+    """
+    Why `precision` takes what it takes: `auto` goes by the device, else the user has decided.
+
+    >>> reason("yes", "cpu"), reason("auto", "meta")
+    ('asked for', 'nothing is known of bf16 on meta')
+    """
+    return gains_from_bf16(device).why if bf16 == "auto" else "asked for"
+
+
 def cost(log: TrainingLog, device: str) -> str:
     """
     How long training took over all sessions, and on how much; a process of "cuda" is a GPU.
@@ -101,7 +114,7 @@ def lost(cost: Mapping[str, int]) -> str:
         "unknown_tokens": "unknown tokens",
         "removed_marks": "special tokens spelled out in texts, made spaces",
         "dropped_characters": "characters that leave no token",
-        "too_short": "reviews too short to mask",
+        "too_short": "reviews to train on too short to mask",
     }
     found = [f"{cost[name]:,} {said}" for name, said in words.items() if name in cost]
     whole = f" of {cost['tokens']:,} tokens kept in all" if "tokens" in cost else ""

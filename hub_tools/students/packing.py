@@ -14,6 +14,7 @@ text, of which about half is padding both on the FSA benchmark and on the corpus
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from hub_tools.students.losses import summed_cross_entropy
 
 
 WIDTH = 256  # tokens of a row, at most, unless the texts are long: attention grows with the square of it
-TEXTS_A_ROW = 4  # at least, of the average length: fewer cannot be combined to rows of about equal length
+TEXTS_A_ROW = 4  # about as many or more, of the average length: fewer cannot be combined to rows of about equal length
 LONG = 64  # tokens of an average target, from which on `joined` is the quicker on a CPU
 FAMILY = ("t5", "mt5")  # whose language-model head is applied here
 
@@ -105,11 +106,12 @@ def layout(
 
 def padded(rows: Sequence[Encoded], pad: int) -> Batch:
     """`input_ids, attention_mask, labels` (texts × longest), the usual way."""
-    sources, targets = ([torch.tensor(row[side]) for row in rows] for side in (0, 1))
+    sources, source_lengths = _joined([source for source, _ in rows])
+    targets, target_lengths = _joined([target for _, target in rows])
     return {
-        "input_ids": nn.utils.rnn.pad_sequence(sources, batch_first=True, padding_value=pad),
-        "attention_mask": nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in sources], batch_first=True),
-        "labels": nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-100),
+        "input_ids": _rows(sources, source_lengths, pad),
+        "attention_mask": _rows(np.ones_like(sources), source_lengths, 0),
+        "labels": _rows(targets, target_lengths, -100),
     }
 
 
@@ -118,12 +120,14 @@ def joined(rows: Sequence[Encoded], pad: int, start: int) -> Batch:
     The same texts one after another: `input_ids` (1 × source tokens), `decoder_input_ids, labels` (1 × target
     tokens), and `source_lengths, target_lengths` (texts). Nothing is padded; `pad` is there as in `packed`.
     """
+    sources, source_lengths = _joined([source for source, _ in rows])
+    targets, target_lengths = _joined([target for _, target in rows])
     return {
-        "input_ids": torch.tensor([[token for source, _ in rows for token in source]]),
-        "decoder_input_ids": torch.tensor([[token for _, target in rows for token in (start, *target[:-1])]]),
-        "labels": torch.tensor([[token for _, target in rows for token in target]]),
-        "source_lengths": torch.tensor([len(source) for source, _ in rows]),
-        "target_lengths": torch.tensor([len(target) for _, target in rows]),
+        "input_ids": torch.from_numpy(sources[None]),
+        "decoder_input_ids": torch.from_numpy(_shifted(targets, target_lengths, start)[None]),
+        "labels": torch.from_numpy(targets[None]),
+        "source_lengths": torch.from_numpy(source_lengths),
+        "target_lengths": torch.from_numpy(target_lengths),
     }
 
 
@@ -135,18 +139,25 @@ def packed(rows: Sequence[Encoded], pad: int, start: int, masks: bool = True) ->
     Without `masks` there are `source_of, target_of` (rows × tokens) instead, which text of its row a token is of, -1
     for padding: a thousandth of the bytes to bring to a GPU, where `written` makes the masks.
     """
-    lines = [[rows[index] for index in line] for line in _lines([(len(row[0]), len(row[1])) for row in rows])]
-    sources = [[token for source, _ in line for token in source] for line in lines]
-    labels = [[token for _, target in line for token in target] for line in lines]
-    shifted = [[token for _, target in line for token in (start, *target[:-1])] for line in lines]
-    source_of, target_of = (
-        _tensor([[n for n, row in enumerate(line) for _ in row[side]] for line in lines], -1) for side in (0, 1)
+    lines = _lines([(len(row[0]), len(row[1])) for row in rows])
+    order = [index for line in lines for index in line]
+    number = np.array([place for line in lines for place in range(len(line))])
+    first = np.cumsum([0, *map(len, lines[:-1])])
+    (sources, source_lengths), (targets, target_lengths) = (
+        _joined([rows[index][side] for index in order]) for side in (0, 1)
     )
+
+    def in_lines(tokens: np.ndarray, lengths: np.ndarray, value: int) -> torch.Tensor:
+        return _rows(tokens, np.add.reduceat(lengths, first), value, multiple=8)  # as GPUs like it
+
     tokens = {
-        "input_ids": _tensor(sources, pad),
-        "decoder_input_ids": _tensor(shifted, pad),
-        "labels": _tensor(labels, -100),
+        "input_ids": in_lines(sources, source_lengths, pad),
+        "decoder_input_ids": in_lines(_shifted(targets, target_lengths, start), target_lengths, pad),
+        "labels": in_lines(targets, target_lengths, -100),
     }
+    source_of, target_of = (
+        in_lines(np.repeat(number, lengths), lengths, -1) for lengths in (source_lengths, target_lengths)
+    )
     return tokens | (_masks(source_of, target_of) if masks else {"source_of": source_of, "target_of": target_of})
 
 
@@ -196,8 +207,10 @@ def _lines(lengths: Sequence[tuple[int, int]]) -> list[list[int]]:
     """
     sizes = np.array(lengths, dtype=float)
     whole = sizes.sum(0)
-    width = max(WIDTH, TEXTS_A_ROW * float(sizes.max(1).mean()))
-    count = min(len(sizes), max(1, math.ceil(whole.max() / width)))
+    texts = TEXTS_A_ROW * float(sizes.max(1).mean())
+    # Of long texts as many rows as come nearest to so many texts each: five in two rows would be a fifteenth padding
+    count = round(whole.max() / texts) if texts > WIDTH else math.ceil(whole.max() / WIDTH)
+    count = min(len(sizes), max(1, count))
     sizes /= whole / count  # 1 is what a row holds of a side when all are equal
     row_of, totals = np.empty(len(sizes), dtype=int), np.zeros((count, 2))
     for index in np.argsort(-sizes.sum(1), kind="stable"):
@@ -228,10 +241,26 @@ def _exchange(sizes: np.ndarray, row_of: np.ndarray, totals: np.ndarray) -> bool
     return True
 
 
-def _tensor(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """Rows of whole numbers, filled up with `value` to the longest, and to a multiple of 8, as GPUs like them."""
-    width = -(-max(map(len, rows)) // 8) * 8
-    return torch.from_numpy(np.array([[*row, *[value] * (width - len(row))] for row in rows]))
+def _joined(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of texts one after another, and how many are of each; int64."""
+    lengths = np.array([len(text) for text in texts], dtype=np.int64)
+    return np.fromiter(chain.from_iterable(texts), dtype=np.int64, count=lengths.sum()), lengths
+
+
+def _shifted(targets: np.ndarray, lengths: np.ndarray, start: int) -> np.ndarray:
+    """What a decoder reads where it is to write `targets`, which are one after another."""
+    shifted = np.empty_like(targets)
+    shifted[1:] = targets[:-1]
+    shifted[(np.cumsum(lengths) - lengths)[lengths > 0]] = start
+    return shifted
+
+
+def _rows(tokens: np.ndarray, lengths: np.ndarray, value: int, multiple: int = 1) -> torch.Tensor:
+    """Tokens that follow one another as rows of such lengths, filled up with `value` to a `multiple`."""
+    width = -(-int(lengths.max()) // multiple) * multiple
+    rows = np.full((len(lengths), width), value, dtype=np.int64)
+    rows[np.arange(width) < lengths[:, None]] = tokens
+    return torch.from_numpy(rows)
 
 
 def _masks(source_of: torch.Tensor, target_of: torch.Tensor) -> Batch:

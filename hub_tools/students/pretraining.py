@@ -19,6 +19,7 @@ from typing import Any, Self
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
@@ -79,7 +80,8 @@ class TrainingLog:
 
     `losses` and `validation` are nats per target token (validation after so many steps), `padding` the share of
     computed positions that were, `speed` input and target tokens a second, of which padding is none. `layout` and
-    `precision` (as accelerate calls it) tell all there were, in order: "no, then bf16 from step 4000".
+    `precision` (as accelerate calls it) tell all there were, in order: "no, then bf16 from step 4000"; so does `cut`,
+    of pairs a pass and processes, for a model with dropout, which draws anew for each pass and process.
     """
 
     losses: list[list[float]] = field(default_factory=list)
@@ -92,6 +94,7 @@ class TrainingLog:
     resumed_at: list[int] = field(default_factory=list)
     layout: str = ""
     precision: str = "no"
+    cut: str = ""
     processes: int = 1
 
     @classmethod
@@ -155,8 +158,10 @@ def pretrain(
 
     Dropout is seeded by pass, so a run killed at any moment and started again ends as an undisturbed one: it goes on
     from the newest whole checkpoint in `folder`, or from that of `remote` if it is of a later step. Where it goes on
-    in another precision or layout it ends with other bits, which a warning and the log tell. Ctrl-C lets the step end
-    and writes its checkpoint; a second one stops at once.
+    in another precision or layout it ends with other bits, which a warning and the log tell. Ctrl-C lets the step end,
+    writes its checkpoint and waits a minute for `remote` to have it; a second one stops at once. Several processes are
+    killed by their launcher 30 s after Ctrl-C (`TORCH_ELASTIC_SHUTDOWN_TIMEOUT` in its environment: so many seconds),
+    whatever they do: if that is too short, the run goes on from the checkpoint before.
 
     Args:
         training, validation: (source ids, target ids) of each pair, unpadded; a list, or `EncodedPairs`, whose
@@ -173,7 +178,8 @@ def pretrain(
         ValueError: there is nothing to train on, the checkpoint in `folder` is of another run, or another process
             trains there.
         RuntimeError: `folder` has no checkpoint, and `remote` cannot be asked for one.
-        FloatingPointError: a loss or gradient is not finite; step, pass and pairs are named, the checkpoints are kept.
+        FloatingPointError: a loss or gradient is not finite; step, pass and pairs are named, and the state before that
+            step is kept as a checkpoint.
         OutOfMemory: says what to lower.
         KeyboardInterrupt: after a Ctrl-C, also one in the last step, whose checkpoint is written as any other's.
     """
@@ -199,25 +205,43 @@ def pretrain(
             log.resumed_at.append(start)
             del found
         if start < settings.steps:
-            changes = log.computes(layout=steps.layout, precision=accelerator.mixed_precision)
+            changes = log.computes(layout=steps.layout, precision=accelerator.mixed_precision, cut=steps.cut())
             if changes and accelerator.is_main_process:
                 logger.warning("Going on, though to other bits: %s.", "; ".join(changes))
-        log.processes = accelerator.num_processes
+            log.processes = accelerator.num_processes  # of those that train; a push alone may have fewer
+        kept = start
 
         def keep(done: int) -> None:
+            nonlocal kept
+            kept = done
             spare = remote.reading if remote else None
             path = checkpoints.save(folder, done, model, optimizer, asdict(log), accelerator, run, spare)
             # The student itself follows the last one.
             if remote and accelerator.is_main_process and done < settings.steps:
                 remote.offer(path)
 
+        def settle() -> None:
+            """The remote's copy may be all that stays of this machine. All wait: the first to end ends the others."""
+            if remote and accelerator.is_main_process and kept > start:
+                remote.settle(checkpoints.path_of(folder, kept))
+            accelerator.wait_for_everyone()
+
         try:
-            _go_through(steps, optimizer, validation, settings, log, start, keep)
+            stopped = _go_through(steps, optimizer, validation, settings, log, start, keep)
         except FloatingPointError as error:
+            done = log.losses[-1][0] + 1 if log.losses else 0
+            if done > kept and not _spoiled(model, accelerator):
+                keep(done)
+            settle()
+            state = f"lies in {folder} (step {kept})" if kept else "is the student as it began"
             raise FloatingPointError(
-                f"{error}. No weight was changed, and the checkpoints in {folder} are kept. Lower lr ({settings.lr}) "
-                f"or raise warmup_steps ({settings.warmup_steps}) and start again."
+                f"{error}. It changed no weight: the last good state {state}. The same command goes on from it, and "
+                f"meets the same pairs again; other settings, such as a lower lr (now {settings.lr}) or more "
+                f"warmup_steps (now {settings.warmup_steps}), are another run, which begins at step 0."
             ) from error
+        if stopped:
+            settle()
+            raise KeyboardInterrupt
         if accelerator.is_fsdp2:
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
@@ -233,11 +257,29 @@ def _go_through(
     log: TrainingLog,
     start: int,
     keep: Callable[[int], None],
-) -> None:
-    """The loop: steps, validations and checkpoints from `start` to the end, told in `log` and on a bar."""
+) -> bool:
+    """
+    The loop: steps, validations and checkpoints from `start` to the end, told in `log` and on a bar; whether Ctrl-C
+    stopped it.
+
+    A step that ends by Ctrl-C is not validated, for that may take longer than a launcher lets it live; it is when the
+    run goes on from it, with the same weights.
+    """
     accelerator, began, done = steps.accelerator, time.time() - log.seconds, start
+
+    def validated(done: int) -> dict[str, float]:
+        """The validation after `done` steps, if one is due and missing."""
+        due = done == settings.steps or done % settings.validate_every == 0
+        if not (len(validation) and due and done) or (log.validation and log.validation[-1][0] == done):
+            return {}
+        log.validation.append([done, steps.validate(validation)])
+        logger.info("step %d: validation loss %.4f", *log.validation[-1])
+        return {"validation loss": log.validation[-1][1]}
+
     passes = getattr(steps.rows, "epochs", 1)  # of span corruption: each has masks of its own
     with _bar(settings.steps, start, accelerator.is_main_process) as bar, stop_on_interrupt() as stop:
+        if missing := validated(start):
+            accelerator.log(missing, step=start - 1)
         for step in range(start, settings.steps):
             chosen = plan_step(step, len(steps.rows), settings.pairs_per_step, settings.seed, passes)
             rate, clock = settings.rate(step), time.perf_counter()
@@ -253,18 +295,23 @@ def _go_through(
             shown = {"loss": f"{outcome.loss:.3f}", "lr": f"{rate:.1e}", "tokens/s": f"{speed:.0f}"}
             bar.set_postfix(shown, refresh=False)  # at once it would be at every step, whatever `mininterval`
             bar.update()
-            if len(validation) and (last or done % settings.validate_every == 0):
-                log.validation.append([done, steps.validate(validation)])
-                logger.info("step %d: validation loss %.4f", *log.validation[-1])
-                facts["validation loss"] = log.validation[-1][1]
+            if not outcome.stop:
+                facts |= validated(done)
             accelerator.log(facts, step=step)
             if last or outcome.stop or done % settings.checkpoint_every == 0:
                 keep(done)
             if outcome.stop:
                 break
-    if checkpoints.agreed(stop.asked, accelerator):  # in the last step too, or in its validation
+    stopped = checkpoints.agreed(stop.asked, accelerator)  # in the last step too, or in its validation
+    if stopped and accelerator.is_main_process:
         logger.warning("Stopped at step %d of %d, whose checkpoint is written.", done, settings.steps)
-        raise KeyboardInterrupt
+    return stopped
+
+
+def _spoiled(model: nn.Module, accelerator: Accelerator) -> bool:
+    """Whether a weight is not finite, in any process: such a state would replace a good one."""
+    shares = (weight.to_local() if isinstance(weight, DTensor) else weight for weight in model.parameters())
+    return checkpoints.agreed(not all(bool(share.isfinite().all()) for share in shares), accelerator)
 
 
 def _bar(steps: int, start: int, shown: bool) -> tqdm:

@@ -58,15 +58,15 @@ def same_tokenizer(student: PreTrainedTokenizerBase, teacher: PreTrainedTokenize
     if differ:
         shown = ", ".join(f"{index}: {ours.get(index)!r} / {theirs.get(index)!r}" for index in differ[:3])
         raise ValueError(
-            f"The soft teacher's tokenizer is not the student's: of {len(ours)} pieces (student) and {len(theirs)} "
-            f"(teacher), {len(differ)} ids differ, first {shown}. Probabilities of pieces can only be taken over "
-            "where both have the same pieces: choose a teacher pretrained from the same family, or none."
+            f"Its tokenizer is not the student's: of {len(ours)} pieces (student) and {len(theirs)} (its own), "
+            f"{len(differ)} ids differ, first {shown}. Probabilities of pieces can only be taken over where both have "
+            "the same pieces: choose a model pretrained from the same family, or none."
         )
     for name in ("pad_token_id", "eos_token_id"):
         if getattr(student, name) != getattr(teacher, name):
             raise ValueError(
-                f"The soft teacher's {name} is {getattr(teacher, name)}, the student's {getattr(student, name)}; "
-                "they must be one: choose a teacher pretrained from the same family, or none."
+                f"Its {name} is {getattr(teacher, name)}, the student's {getattr(student, name)}; they must be one: "
+                "choose a model pretrained from the same family, or none."
             )
 
 

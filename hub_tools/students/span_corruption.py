@@ -131,7 +131,7 @@ class SpanCorrupted(Sequence):
     Attributes:
         epochs: as given.
         lengths: (pairs, 2) int32: source and target tokens of every pair, end marks included.
-        cost: what the encoding cost (if `reviews` tells), and `too_short`, the reviews left out.
+        cost: what the encoding of the sources cost (if `reviews` tells), and `too_short`, the reviews left out.
 
     Raises:
         ValueError: no sentinels, no end mark, or `epochs` below 1.
@@ -152,10 +152,10 @@ class SpanCorrupted(Sequence):
         noise, spans = noise_counts(tokens[self._chosen], len(self._sentinels))
         once = np.stack([tokens[self._chosen] - noise + spans, noise + spans + 1], axis=1) + around
         self.lengths: np.ndarray = np.tile(once.astype(np.int32), (epochs, 1))
-        self.cost: dict[str, int] = {
-            **getattr(reviews, "cost", {}),
-            "too_short": len(reviews) - len(self._chosen),
-        }
+        told = {name: count for name, count in getattr(reviews, "cost", {}).items() if "target" not in name}
+        if "tokens" in told:
+            told["tokens"] = told["input_tokens"]
+        self.cost: dict[str, int] = {**told, "too_short": len(reviews) - len(self._chosen)}
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -4,6 +4,7 @@ and a run on any number of processes read the same ones.
 """
 
 import random
+from array import array
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
@@ -16,22 +17,23 @@ def held_out(reviews: Sequence[Hashable], n: int, seed: int) -> np.ndarray:
     against a student that has read the rewrite of the same review. At least one review is left to train on.
 
     Args:
-        reviews: what each pair's review is called, or a number of it.
+        reviews: what each pair's review is called, or a number of it. An array of numbers needs some 30 bytes a pair
+            for the moment; anything else becomes Python's objects.
     """
-    keys = reviews.tolist() if isinstance(reviews, np.ndarray) else list(reviews)
-    by_review: dict[Hashable, int] = {}
-    for review in keys:
-        by_review[review] = by_review.get(review, 0) + 1
-    order = sorted(by_review)
+    if isinstance(reviews, np.ndarray):
+        keys = reviews
+    else:  # objects, for numpy's own strings lose what ends in "\0", and its numbers what is large
+        keys = np.empty(len(reviews), dtype=object)
+        keys[:] = reviews
+    names, counts = np.unique(keys, return_counts=True)
+    order = array("q", range(len(names)))
     random.Random(seed).shuffle(order)
-    held: set[Hashable] = set()
-    count = 0
-    for review in order[:-1]:
-        if count >= n:
-            break
-        held.add(review)
-        count += by_review[review]
-    return np.fromiter((review in held for review in keys), dtype=bool, count=len(keys))
+    before = np.cumsum(counts[order]) - counts[order]  # pairs that are held out when a review's turn comes
+    held = np.sort(names[order][:-1][before[:-1] < n])
+    if not len(held):
+        return np.zeros(len(keys), dtype=bool)
+    places = np.searchsorted(held, keys)
+    return held[np.minimum(places, len(held) - 1, out=places)] == keys
 
 
 def hold_out(pairs: Sequence[dict], n: int, seed: int) -> tuple[list[dict], list[dict]]:
@@ -93,3 +95,42 @@ def forward_passes(
         return [ordered[start : start + pairs_per_forward] for start in range(0, len(ordered), pairs_per_forward)]
     count = -(-len(ordered) // pairs_per_forward)
     return [ordered[number::count] for number in range(count)]
+
+
+def shares(
+    passes: Sequence[Sequence[int]], lengths: np.ndarray, processes: int, *, alike: bool
+) -> list[list[list[int]]]:
+    """
+    Each pass of a step as one list of pairs a process: every pair once, in the order of the pass.
+
+    Who is done first waits: in every pass where the processes share the weights (FSDP2), else once a step. So a pass
+    is cut into parts of about the same cost, the costliest pairs first, each to the part that is the cheapest with it;
+    then the costliest part goes to the process that has had the least of the step. Where a pass has a pair for every
+    process, everyone has one.
+
+    Args:
+        lengths: tokens of source and target of every row (rows × 2).
+        alike: whether rows are padded to the longest of a part, on both sides; else a pair costs its tokens.
+    """
+    had, cut = [0] * processes, []
+    for indices in passes:
+        parts: list[list[int]] = [[] for _ in range(processes)]  # places in `indices`
+        sizes = lengths[list(indices)].astype(np.int64)
+        widest, costs = np.zeros((processes, 2), dtype=np.int64), np.zeros(processes, dtype=np.int64)
+        for place in np.argsort(-sizes.sum(1), kind="stable").tolist():
+            if alike:
+                rows = np.array([len(part) + 1 for part in parts])
+                cheapest = int((rows * np.maximum(widest, sizes[place]).sum(1)).argmin())
+                widest[cheapest] = np.maximum(widest[cheapest], sizes[place])
+                costs[cheapest] = rows[cheapest] * widest[cheapest].sum()
+            else:
+                cheapest = int(costs.argmin())
+                costs[cheapest] += sizes[place].sum()
+            parts[cheapest].append(place)
+        by_process: list[list[int]] = [[] for _ in range(processes)]
+        costliest = np.argsort(-costs, kind="stable").tolist()
+        for part, process in zip(costliest, sorted(range(processes), key=had.__getitem__), strict=True):
+            by_process[process] = [indices[place] for place in sorted(parts[part])]
+            had[process] += int(costs[part])
+        cut.append(by_process)
+    return cut

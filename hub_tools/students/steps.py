@@ -1,8 +1,9 @@
 """
 What one optimiser step of pretraining computes, and one validation: passes forward and back, on one process or many.
 
-A step's loss is the mean over all its target tokens, over all forward passes and processes, so it and its gradient are
-the same number however the step is cut.
+A step's loss is the mean over all its target tokens, over all forward passes and processes, so without dropout it and
+its gradient are the same number however the step is cut, but for the order in which floats are added. Dropout draws
+anew for each pass and process: cut otherwise, they are the same in expectation.
 """
 
 import math
@@ -13,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,17 +24,26 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 from hub_tools.students.dropout import quicken_dropout
+from hub_tools.students.hardware import is_short_memory
 from hub_tools.students.packing import Batch, SummedLoss, layout
-from hub_tools.students.step_plan import forward_passes, lengths_of
+from hub_tools.students.step_plan import forward_passes, lengths_of, shares
 
 
 Collate = Callable[..., Batch]
 
+DROPOUTS = ("dropout_rate", "dropout", "attention_dropout", "activation_dropout")  # as configs call them
 TRIED = 8  # pairs on which it is seen whether packing is the same as padding
 
 
 class OutOfMemory(RuntimeError):
     """A forward or backward pass did not fit; the message says what to lower."""
+
+
+class Share(NamedTuple):
+    """What this process computes of a pass, and whether it counts: who has no pair still takes part, with weight 0."""
+
+    pairs: list[int]
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class Steps:
 
     Attributes:
         layout: the name of what lays out the batches of plain pairs: `padded`, `packed` or `joined`.
+        drops: whether the model has dropout, so that how a step is cut decides the bits of its gradient.
     """
 
     def __init__(
@@ -80,35 +92,45 @@ class Steps:
         self.collate = partial(collate, lay=self.lay) if collate else self.lay
         self.loss = loss or SummedLoss(model)
         self.plain = None if loss is None else SummedLoss(model)  # for validation
+        self.drops = any(getattr(model.config, name, 0) for name in DROPOUTS)
 
     def passes(self, chosen: Sequence[int], lengths: np.ndarray) -> list[list[int]]:
         """The pairs of each forward pass over `chosen`."""
         return forward_passes(chosen, lengths, self.pairs_per_forward, alike=self.layout == "padded")
 
+    def cut(self) -> str:
+        """How a step is cut, in words, where dropout makes another model of another cut; else nothing."""
+        count = self.accelerator.num_processes
+        processes = f"{count} process" + "es" * (count > 1)
+        return f"{self.pairs_per_forward} pairs a pass on {processes}" if self.drops else ""
+
     def put(self, batch: Batch) -> Batch:
         """The tensors of a pass on this process's device."""
         return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
 
-    def share(self, indices: Sequence[int]) -> Sequence[int]:
-        """This process's pairs of a pass."""
-        return indices[self.accelerator.process_index :: self.accelerator.num_processes]
+    def shared(self, passes: Sequence[Sequence[int]], lengths: np.ndarray) -> list[Share]:
+        """This process's share of each pass of a step. Without a pair it takes the shortest: all compute, or none."""
+        cut = shares(passes, lengths, self.accelerator.num_processes, alike=self.layout == "padded")
+        mine = [parts[self.accelerator.process_index] for parts in cut]
+        return [
+            Share(pairs, 1.0) if pairs else Share(list(indices[:1]), 0.0)
+            for pairs, indices in zip(mine, passes, strict=True)
+        ]
 
-    def backward(self, indices: Sequence[int], tokens: int, seed: int, synchronise: bool) -> tuple[torch.Tensor, int]:
+    def backward(self, share: Share, tokens: int, seed: int, synchronise: bool) -> tuple[torch.Tensor, int]:
         """One pass forward and back; the loss of this process's pairs, and the positions computed."""
-        mine = self.share(indices)
-        # A process without a pair still takes part, with weight 0: gradients are exchanged by all or none.
-        batch = self.collate([self.rows[index] for index in (mine or indices[:1])])
+        batch = self.collate([self.rows[index] for index in share.pairs])
         positions = batch["input_ids"].numel() + batch["labels"].numel()
         torch.manual_seed(seed + self.accelerator.process_index)
         accelerator = self.accelerator
         with nullcontext() if synchronise else accelerator.no_sync(self.loss):
             with accelerator.autocast():
-                loss = self.loss(self.put(batch)) * (1.0 if mine else 0.0)
+                loss = self.loss(self.put(batch)) * share.weight
             # The gradients are averaged over processes, and divided by what `accelerate launch` was told of gradient
             # accumulation, which there is none of here; the mean must be over the step's tokens.
             undone = accelerator.num_processes * accelerator.gradient_accumulation_steps
             accelerator.backward(loss * undone / tokens)
-        return loss.detach(), positions if mine else 0
+        return loss.detach(), positions if share.weight else 0
 
     def train(
         self,
@@ -131,13 +153,14 @@ class Steps:
         """
         self.loss.train()
         passes, tokens = self.passes(chosen, self.lengths), int(self.lengths[chosen, 1].sum())
+        mine = self.shared(passes, self.lengths)
         # All that processes tell each other of a step, in one exchange: losses by pass, positions, the wish to stop
         told = torch.zeros(len(passes) + 2, device=self.accelerator.device)
         positions = 0
         with self.explained(step):
-            for number, indices in enumerate(passes):
+            for number, share in enumerate(mine):
                 last = number + 1 == len(passes)
-                loss, computed = self.backward(indices, tokens, pass_seed(seed, step, number), synchronise=last)
+                loss, computed = self.backward(share, tokens, pass_seed(seed, step, number), synchronise=last)
                 told[number] = loss
                 positions += computed
             norm = self.accelerator.clip_grad_norm_(list(self.loss.parameters()), max_grad_norm or math.inf)
@@ -146,7 +169,7 @@ class Steps:
         bad = [number for number, loss in enumerate(losses) if not math.isfinite(loss)]
         if bad or not math.isfinite(norm):
             optimizer.zero_grad(set_to_none=True)
-            number = bad[0] if bad else self.pass_to_blame(step, passes, tokens, seed)
+            number = bad[0] if bad else self.pass_to_blame(step, mine, tokens, seed)
             raise FloatingPointError(self.blame(step, number, passes, "loss" if bad else "gradient"))
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -156,11 +179,11 @@ class Steps:
         real = int(self.lengths[chosen].sum())
         return StepOutcome(sum(losses) / tokens, 1 - real / max(1, positions), stop > 0)
 
-    def pass_to_blame(self, step: int, passes: Sequence[Sequence[int]], tokens: int, seed: int) -> int | None:
+    def pass_to_blame(self, step: int, mine: Sequence[Share], tokens: int, seed: int) -> int | None:
         """The first pass whose own gradient is not finite: they are computed once more, one by one, as they were."""
-        for number, indices in enumerate(passes):
+        for number, share in enumerate(mine):
             self.loss.zero_grad(set_to_none=True)
-            self.backward(indices, tokens, pass_seed(seed, step, number), synchronise=True)
+            self.backward(share, tokens, pass_seed(seed, step, number), synchronise=True)
             norm = self.accelerator.clip_grad_norm_(list(self.loss.parameters()), math.inf)
             if not math.isfinite(norm):
                 self.loss.zero_grad(set_to_none=True)
@@ -186,12 +209,10 @@ class Steps:
         judge.eval()
         lengths = lengths_of(rows)
         total = torch.zeros((), device=self.accelerator.device)
-        for indices in self.passes(range(len(rows)), lengths):
-            mine = self.share(indices)
-            # As in training: where processes share the weights, none can do without the others.
-            batch = self.put(self.lay([rows[index][:2] for index in (mine or indices[:1])]))
+        for share in self.shared(self.passes(range(len(rows)), lengths), lengths):
+            batch = self.put(self.lay([rows[index][:2] for index in share.pairs]))
             with self.accelerator.autocast():
-                total += judge(batch) * (1.0 if mine else 0.0)
+                total += judge(batch) * share.weight
         for module in judge.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()  # else the outermost keeps what it gathered, under the names of its own weights
@@ -204,14 +225,13 @@ class Steps:
             yield
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             text = str(error) or "no memory"
-            short = isinstance(error, torch.OutOfMemoryError | MemoryError)
-            if not short and "not enough memory" not in text and "can't allocate memory" not in text:
+            if not is_short_memory(error):
                 raise
             raise OutOfMemory(
                 f"memory is short at step {step}, on {self.accelerator.device}. Lower pairs_per_forward (now "
-                f"{self.pairs_per_forward}; the run goes on from its newest checkpoint, with the same gradients), or "
-                f"max_target (the longest target here has {int(self.lengths[:, 1].max())} tokens). "
-                f"({text.splitlines()[0]})"
+                f"{self.pairs_per_forward}; the run goes on from its newest checkpoint, with the same gradients but "
+                f"for what dropout draws), or max_target (the longest target here has "
+                f"{int(self.lengths[:, 1].max())} tokens). ({text.splitlines()[0]})"
             ) from error
 
 

@@ -1,7 +1,9 @@
 """Several runs of one recipe in a row: each is tried, whatever became of those before, and all are told at the end."""
 
+import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,10 +16,15 @@ logger = logging.getLogger(__name__)
 
 Arguments = TypeVar("Arguments")
 
+MISSED = {"failed": "failed", "not pushed": "are trained, but not pushed"}  # states without a student on the Hub
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: `state` is "trained", "reused" (it was there already) or "failed"."""
+    """
+    What became of one run: `state` is "trained", "reused" (it was there already), "not pushed" (it is trained, and the
+    Hub does not have it) or "failed"; of the last two there is a `reason`.
+    """
 
     name: str
     state: str
@@ -69,35 +76,63 @@ def run_all(
             none follows it. After one that no process has begun (`CannotBegin`) the others are tried in any case.
 
     Raises:
-        RuntimeError: some failed; with their reasons, after the others were tried.
+        RuntimeError: some failed or are not pushed; with their reasons, after the others were tried.
     """
     if len(runs) == 1:
-        train(runs[0])
+        outcome = train(runs[0])
+        if outcome.state in MISSED:
+            raise RuntimeError(outcome.reason)
         return
     outcomes: list[Outcome] = []
     failure: Exception | None = None
     try:
         for run in runs:
             try:
-                outcomes.append(train(run))
+                outcome = train(run)
+                outcomes.append(outcome)
+                if outcome.state in MISSED:
+                    logger.warning("%s is trained, but not pushed: %s", run.name, outcome.reason)
             except errors as error:
-                outcomes.append(Outcome(run.name, "failed", reason=f"{error}"))
-                failure = failure or error.with_traceback(None)  # whose frames would keep a model in memory
-                logger.warning("%s failed: %s", run.name, error)
+                reason = f"{error}" or type(error).__name__
+                outcomes.append(Outcome(run.name, "failed", reason=reason))
+                trace = bool(os.environ.get("FSA_TRACE"))  # which `run_stage` promises, and nothing keeps until then
+                logger.warning("%s failed: %s", run.name, reason, exc_info=trace)
+                forget_frames(error)
+                failure = failure or error
                 if not keep_going and not isinstance(error, CannotBegin):
                     break
     finally:
         tried = {outcome.name for outcome in outcomes}
         hear([*outcomes, *(Outcome(run.name, "missing") for run in runs if run.name not in tried)])
-    if failure:
+    if any(outcome.state in MISSED for outcome in outcomes):
         raise RuntimeError(told(outcomes)) from failure
 
 
-def told(outcomes: Iterable[Outcome]) -> str:
-    """What failed, why, and how to go on."""
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
-    reasons = "\n".join(f"  {outcome.name}: {outcome.reason}" for outcome in failed)
-    return f"{len(failed)} of the sweep's runs failed:\n{reasons}\nThe same command runs what is missing."
+def forget_frames(error: BaseException) -> None:
+    """
+    Has `error`, and those that led to it, keep their words alone: the frames of one would hold a failed run's model,
+    its optimiser and its graph in memory while the later runs train.
+    """
+    linked: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while linked:
+        link = linked.pop()
+        if link is None or id(link) in seen:  # a chain may bite its tail
+            continue
+        seen.add(id(link))
+        link.__traceback__ = None
+        linked += [link.__cause__, link.__context__]
+    gc.collect()  # a model and its hooks may hold each other
+
+
+def told(outcomes: Sequence[Outcome]) -> str:
+    """What failed or is not pushed, why, and how to go on."""
+    lines = []
+    for state, words in MISSED.items():
+        if those := [outcome for outcome in outcomes if outcome.state == state]:
+            lines.append(f"{len(those)} of the sweep's runs {words}:")
+            lines += [f"  {outcome.name}: {outcome.reason}" for outcome in those]
+    return "\n".join([*lines, "The same command runs what is missing."])
 
 
 def table(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:

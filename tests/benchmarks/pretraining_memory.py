@@ -3,6 +3,9 @@ Memory of tokenising a corpus and of reading it in pretraining's order, from 10 
 obvious way: every pair in a list. Every measurement is a process of its own, and the peak is the one that the system
 kept of it.
 
+Both go through what `recipes/pretrain.py` calls, but that the pairs come from a file, no Hub: `read_corpus` with its
+tally of stars and domains, the hold-out by review, and the steps.
+
 Pairs are made of words by Zipf's law, as many as Yelp and Amazon reviews and Mixtral's replies to them have tokens.
 Above 20,000 the same pairs come again: they are read, compared, joined and stored like all others, and only not
 tokenised again, which would take long and no memory.
@@ -18,13 +21,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate, islice
 from pathlib import Path
 
+import numpy as np
 from transformers import T5Tokenizer
 
-from hub_tools.students.encoded import EncodedPairs, encode_corpus
+from hub_tools.corpus.reading import Rows
+from hub_tools.distilling import inputs
+from hub_tools.distilling.arguments import Pretrain
+from hub_tools.distilling.choice import split
+from hub_tools.distilling.inputs import Reading
+from hub_tools.students.encoded import EncodedPairs
 from hub_tools.students.step_plan import plan_step
 
 
@@ -57,7 +67,8 @@ def write_pairs(path: Path, size: int) -> None:
                 side: " ".join(rng.choices(vocabulary, cum_weights=weights, k=max(10, round(rng.gauss(mean, spread)))))
                 for side, (mean, spread) in WORDS.items()
             }
-            file.write(json.dumps({"review_id": f"r{number // 2}", **texts}) + "\n")
+            facts = {"review_id": f"r{number // 2}", "rating": number // 2 % 5 + 1, "domain": f"d{number // 2 % 3}"}
+            file.write(json.dumps(facts | texts) + "\n")
 
 
 def read_pairs(path: Path, size: int) -> Iterator[dict]:
@@ -67,22 +78,34 @@ def read_pairs(path: Path, size: int) -> Iterator[dict]:
             yield from map(json.loads, islice(file, size - start))
 
 
+def reading(folder: Path, size: int) -> tuple[Pretrain, Reading]:
+    """The recipe's arguments, and what it reads of so many pairs; read and tokenised the first time only."""
+    arguments = Pretrain(namespace="me", name="student", runs=str(folder / f"{size}"))
+    inputs.pairs_of = lambda *_: (Rows(lambda: read_pairs(folder / "pairs.jsonl", size)), Counter())
+    tokenizer = T5Tokenizer.from_pretrained(folder / "tokenizer")
+    return arguments, inputs.read_corpus(arguments, {inputs.corpus_of(arguments): "0" * 40}, {}, tokenizer)
+
+
 def encode(folder: Path, size: int) -> str:
     """Our way to make it: a chunk at a time."""
-    tokenizer = T5Tokenizer.from_pretrained(folder / "tokenizer")
-    corpus = encode_corpus(read_pairs(folder / "pairs.jsonl", size), tokenizer, folder / f"{size}")
-    stored = sum(path.stat().st_size for path in (folder / f"{size}").iterdir())
+    corpus = reading(folder, size)[1].encoded
+    stored = sum(path.stat().st_size for path in (folder / f"{size}").rglob("*") if path.is_file())
     return f"{corpus.cost['tokens'] / size:.0f} tokens and {stored / size:.0f} bytes a pair"
 
 
 def read(folder: Path, size: int) -> str:
-    """Our way to read it: through the memory map."""
-    return read_steps(EncodedPairs.open(folder / f"{size}"))
+    """Our way to read it: through the memory map, all but what is held out."""
+    arguments, (encoded, tally, _) = reading(folder, size)
+    # Of repeated pairs the reviews are repeated too; a corpus of this size has as many as there are numbers here.
+    encoded.__dict__["reviews"] = np.arange(size, dtype=np.uint64) // 2 * np.uint64(0x9E3779B97F4A7C15)
+    training, validation = split(encoded, tally, arguments)
+    reviews = len(np.unique(training.reviews))
+    return f"{read_steps(training)}; {reviews} reviews, {len(validation)} pairs held out"
 
 
 def listed(folder: Path, size: int) -> str:
     """The obvious way to read it: every pair in a list of Python's, tokenised already."""
-    return read_steps(list(EncodedPairs.open(folder / f"{size}")))
+    return read_steps(list(reading(folder, size)[1].encoded))
 
 
 def read_steps(pairs: EncodedPairs | list) -> str:

@@ -8,6 +8,7 @@ Both start from the same random weights, with dropout, and train on the same pai
 (../shared/data, or FSA_DATA), cut to 128 and 400 tokens of a tokenizer that is trained on them. Each side has a
 process of its own for its peak memory; its first step, in which torch and the optimiser settle, is not timed.
 Processor time, since the machine may be shared. "Real" tokens are those of the pairs, source and target, not padding.
+"Laying out" is reading the pairs, from a memory-mapped Arrow file, and making a batch of them.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import torch
 from plain_optimizer import TensorByTensor
+from pretraining_mapped import mapped
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hub_tools.students.dropout import quicken_dropout
@@ -57,21 +59,19 @@ def encoded_pairs() -> list[tuple[list[int], list[int]]]:
     return [(cut(source, 128), cut(target, 400)) for source, target in pairs]
 
 
-def reference_loss(model, rows) -> tuple[torch.Tensor, float]:
-    """Mean loss of a padded batch, and its share of padding."""
-    batch = padded(rows, PAD)
-    return model(**batch).loss, padding(batch, rows).both
+def reference_loss(model, batch, rows) -> torch.Tensor:
+    """Mean loss of a padded batch."""
+    return model(**batch).loss
 
 
 class OurLoss:
     """The same of a batch without padding."""
 
-    def __init__(self, model, rows, lay=None):
-        self.loss, self.lay = SummedLoss(model), lay or layout(model, rows[:8], PAD)
+    def __init__(self, model):
+        self.loss = SummedLoss(model)
 
-    def __call__(self, model, rows) -> tuple[torch.Tensor, float]:
-        batch = self.lay(rows)
-        return self.loss(batch) / sum(len(target) for _, target in rows), padding(batch, rows).both
+    def __call__(self, model, batch, rows) -> torch.Tensor:
+        return self.loss(batch) / sum(len(target) for _, target in rows)
 
 
 def train(side: str, pairs, options) -> dict:
@@ -84,12 +84,16 @@ def train(side: str, pairs, options) -> dict:
     optimizer = way(model.parameters(), RATE)
     if side != "reference":
         quicken_dropout(model)
-    ways = {"packed": lambda rows: packed(rows, PAD, PAD), "ours": None}
-    compute = reference_loss if side == "reference" else OurLoss(model, pairs, ways[side])
+    ways = {"packed": lambda rows: packed(rows, PAD, PAD), "reference": lambda rows: padded(rows, PAD)}
+    lay = ways.get(side) or layout(model, pairs[:8], PAD)
+    compute = reference_loss if side == "reference" else OurLoss(model)
     for seed in (options.seed + 1000, options.seed):
-        rows = random.Random(seed).sample(pairs, options.pairs)
+        chosen = random.Random(seed).sample(range(len(pairs)), options.pairs)
         start = time.process_time()
-        loss, share = compute(model, rows)
+        rows = [pairs[index] for index in chosen]
+        batch = lay(rows)
+        laying = time.process_time() - start
+        loss, share = compute(model, batch, rows), padding(batch, rows).both
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -97,7 +101,8 @@ def train(side: str, pairs, options) -> dict:
         seconds = time.process_time() - start
     real = sum(len(source) + len(target) for source, target in rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {"speed": real / seconds, "peak": peak, "padding": share, "loss": loss.item(), "real": real}
+    told = {"laying": laying / seconds, "laid": 1e3 * laying}
+    return {"speed": real / seconds, "peak": peak, "padding": share, "loss": loss.item(), "real": real} | told
 
 
 def main() -> None:
@@ -112,7 +117,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.side:
-        print(json.dumps(train(options.side, json.loads(options.encoded.read_text()), options)))
+        with tempfile.TemporaryDirectory() as folder:
+            pairs, _ = mapped(json.loads(options.encoded.read_text()), Path(folder))
+            print(json.dumps(train(options.side, pairs, options)))
         return
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
@@ -134,9 +141,8 @@ def main() -> None:
                 found[side] = json.loads(done.stdout)
                 print(
                     "round {seed}, {side:9}: {speed:5.0f} real tokens per processor second, {padding:4.0%} padding,"
-                    " {peak:5.2f} GB peak, loss {loss:.4f} ({real} tokens)".format(
-                        seed=seed, side=side, **found[side]
-                    ),
+                    " {peak:5.2f} GB peak, loss {loss:.4f} ({real} tokens),"
+                    " {laid:.1f} ms ({laying:.2%}) to lay out".format(seed=seed, side=side, **found[side]),
                     flush=True,
                 )
             first, last = (found[options.sides[place]] for place in (0, -1))

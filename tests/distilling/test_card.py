@@ -8,7 +8,7 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download
 
 from hub_tools.corpus.reading import Tally
 from hub_tools.distilling.arguments import Pretrain
-from hub_tools.distilling.card import kept_out, model_facts, said
+from hub_tools.distilling.card import kept_out, licences_of, model_facts, said
 from hub_tools.distilling.inputs import inputs_of
 from hub_tools.distilling.start import push_start
 from hub_tools.hub.cards import model_card
@@ -40,7 +40,8 @@ def card_of(arguments: Pretrain) -> ModelCard:
     log, settings = TrainingLog([[0, 4.0], [1, 3.0]], seconds=1800), Pretraining(steps=2, weight_decay=0.25)
     told = measured(log, settings, arguments.objective, 5)
     finished, repo_id = run.finish(**numbers(log, settings, 6, 12)), f"{arguments.namespace}/{arguments.name}"
-    return ModelCard(model_card(model_facts(repo_id, arguments, finished, log, told, Tally(), 7, settings)))
+    licences = licences_of(arguments, run.inputs)
+    return ModelCard(model_card(model_facts(repo_id, arguments, finished, log, told, Tally(), 7, settings, licences)))
 
 
 def test_settings_that_no_option_changes_and_zeros_that_decide_are_on_the_card(namespace):
@@ -80,7 +81,7 @@ def test_weights_have_the_licence_of_their_base_and_fresh_ones_have_none(namespa
 def test_what_was_not_to_be_learned_is_said_in_words():
     told = kept_out({"me/b": "c0ffee" * 6}, {"benchmark sentence": 1200, "repeated": 0, "new reason": 1})
     assert [*told.values()] == [
-        "no sentence that me/b@c0ffeec0ffee validates or tests on is in it",
+        "no sentence of 5 words or more that me/b@c0ffeec0ffee validates or tests on is in it",
         "1,200 with a sentence of the benchmark, 1 new reason",
     ]
     assert [*kept_out({}, {}).values()] == ["not done", ""]

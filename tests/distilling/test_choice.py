@@ -1,6 +1,8 @@
 """Which pairs a student learns from."""
 
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ from hub_tools.corpus.reading import Tally
 from hub_tools.distilling import choice
 from hub_tools.distilling.arguments import Pretrain
 from hub_tools.distilling.choice import hardest, masked, parts_of, split, star_weights, with_soft_targets
+from hub_tools.students import sweep
 from hub_tools.students.encoded import encode_corpus
 from hub_tools.students.pretraining import Pretraining
 from hub_tools.students.span_corruption import with_sentinels
 from hub_tools.students.step_plan import plan_step
+from hub_tools.students.sweep import CannotBegin
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
 
@@ -65,6 +69,13 @@ def test_fewer_reviews_are_among_more_of_the_same_draw_and_the_same_are_held_out
     assert drawn(encoded, reviews_limit=10, draw=1)[1] == held
     with pytest.raises(ValueError, match="reviews_limit is 91, but beside those held out there are 90 reviews"):
         drawn(encoded, reviews_limit=91)
+
+
+def test_a_hold_out_of_more_than_half_is_refused(encoded):
+    said = "validation_pairs is 101, which holds out 102 of 200 pairs and leaves 98 to learn from. Lower it, to 20 say"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        split(*encoded, pretraining(validation_pairs=101))
+    assert [len(part) for part in split(*encoded, pretraining(validation_pairs=100))] == [100, 100]
 
 
 def test_a_scheme_draws_by_stars(encoded):
@@ -151,6 +162,30 @@ def test_hard_pairs_are_scored_once_for_every_way_to_choose_and_a_killed_scoring
     assert hardest(pairs, model, tokenizer, pretraining(), inputs, Accelerator()) == (pairs, {})
 
 
+def test_pairs_are_chosen_among_those_of_their_prompt_and_about_a_peak(encoded, tmp_path, monkeypatch):
+    pairs, tokenizer = encoded[0].subset(range(100, 200)), tiny_tokenizer()
+    prompts = ["analysis"] * 180 + ["rewriting"] * 20  # rows 180 and up are the last 20 of these pairs
+    monkeypatch.setattr(choice, "rows_of", lambda arguments, inputs: [{"prompt": prompt} for prompt in prompts])
+    monkeypatch.setattr(  # the later, the harder
+        choice, "token_ranks", lambda judge, rows: ((n, np.array([n + 1]), np.array([100])) for n in range(len(rows)))
+    )
+    model, inputs = tiny_model(tokenizer), {"me/sentiment-understanding-corpus": "c0ffee"}
+
+    def chosen(**changes):
+        arguments = pretraining(keep_share=0.25, runs=str(tmp_path), **changes)
+        kept, told = hardest(pairs, model, tokenizer, arguments, inputs, Accelerator())
+        return np.array([kept.where(index) for index in range(len(kept))]), told["training pairs chosen"]
+
+    assert chosen(keep_how="hard")[0].tolist() == list(range(175, 200))
+    within, told = chosen(keep_how="hard", keep_within="prompt")
+    assert within.tolist() == [*range(160, 180), *range(195, 200)]
+    assert told.startswith("25 of 100, the hardest within each prompt for the student")
+    assert (chosen(keep_how="random", keep_within="prompt")[0] >= 180).sum() == 5
+    hard, easy, middle = (chosen(keep_peak=peak)[0].mean() for peak in (1.0, 0.0, 0.5))
+    assert easy < 130 < middle < 170 < hard
+    assert "drawn by how hard they are with the peak at 0.5 for the student" in chosen(keep_peak=0.5)[1]
+
+
 def test_what_soft_targets_cost_is_told(encoded, tmp_path, monkeypatch):
     tokenizer = tiny_tokenizer()
     teacher = tiny_model(tokenizer, seed=3)
@@ -162,3 +197,32 @@ def test_what_soft_targets_cost_is_told(encoded, tmp_path, monkeypatch):
     assert (len(rows), loss is None) == (5, False)
     assert told["soft targets"].startswith("of me/t5-large, the 4 likeliest tokens of each position, which cover ")
     assert with_soft_targets(pairs, None, tokenizer, pretraining(), inputs, Accelerator())[1:] == (None, None, {})
+
+
+def test_a_share_of_no_pair_and_a_judge_that_fails_end_the_run_in_all_processes(encoded, tmp_path, monkeypatch):
+    """Two processes, of which this one is the first."""
+    pairs, inputs = encoded[0].subset(range(4)), {"me/sentiment-understanding-corpus": "c0ffee"}
+    few = pretraining(keep_share=0.01, keep_how="random", runs=str(tmp_path))
+    with pytest.raises(ValueError, match=r"keep_share 0\.01 leaves none of 4 pairs; raise it") as alone:
+        hardest(pairs, None, tiny_tokenizer(), few, inputs, Accelerator())
+    assert type(alone.value) is ValueError
+    monkeypatch.setattr(sweep, "PartialState", lambda: SimpleNamespace(num_processes=2))
+    monkeypatch.setattr(sweep, "gather_object", lambda own: [*own, None])
+    with pytest.raises(CannotBegin, match=r"keep_share 0\.01 leaves none of 4 pairs; raise it"):
+        hardest(pairs, None, tiny_tokenizer(), few, inputs, Accelerator())
+    monkeypatch.setattr(choice, "kept_by_difficulty", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(CannotBegin, match="disk full"):
+        hardest(pairs, None, tiny_tokenizer(), few, inputs, Accelerator())
+
+
+def test_a_helper_of_another_tokenizer_is_named_by_its_role(encoded, tmp_path, monkeypatch):
+    tokenizer, other = tiny_tokenizer(), tiny_tokenizer(["Quite other words."])
+    monkeypatch.setattr(choice, "load_model", lambda arguments, role, inputs: (tiny_model(other), other))
+    pairs, inputs = encoded[0].subset(range(4)), {"me/sentiment-understanding-corpus": "c0ffee"}
+    differs = "cannot help: Its tokenizer is not the student's"
+    taught = pretraining(soft_teacher="t5", runs=str(tmp_path))
+    with pytest.raises(ValueError, match=f"^soft_teacher me/t5 {differs}"):
+        with_soft_targets(pairs, None, tokenizer, taught, inputs, Accelerator())
+    judged = pretraining(keep_share=0.5, difficulty_model="you/t5", runs=str(tmp_path))
+    with pytest.raises(ValueError, match=f"^difficulty_model you/t5 {differs}"):
+        hardest(pairs, None, tokenizer, judged, inputs, Accelerator())

@@ -12,9 +12,13 @@ from huggingface_hub import HfApi
 from hub_tools.corpus.pairs import pair_id
 from hub_tools.distilling import inputs as reading
 from hub_tools.distilling.arguments import Pretrain
+from hub_tools.distilling.choice import masked
 from hub_tools.distilling.inputs import encoded_folder, inputs_of, pairs_of, read_corpus, watched_benchmark
 from hub_tools.hub.push import push_dataset
-from tests.tiny_models import tiny_tokenizer
+from hub_tools.students.account import lost
+from hub_tools.students.pretraining import Pretraining
+from hub_tools.students.span_corruption import with_sentinels
+from tests.tiny_models import tiny_model, tiny_tokenizer
 
 
 @pytest.fixture
@@ -57,6 +61,12 @@ def test_what_a_run_reads_is_known_by_its_commit_before_it_starts(namespace):
         inputs_of(replace(pretrain, student="t5@v2"))
     with pytest.raises(ValueError, match=rf"no model {namespace}/t6"):
         inputs_of(replace(pretrain, student="t6"))
+    for wrong in ({"student": "./my_t5/x"}, {"student": "/a/t5@v1"}, {"soft_teacher": "x y"}, {"corpus": "a b"}):
+        with pytest.raises(ValueError, match=r"cannot be the id of a .* are not read: push yours") as caught:
+            inputs_of(replace(pretrain, **wrong))
+        assert type(caught.value) is ValueError
+    with pytest.raises(ValueError, match="'a/b/c' cannot be the id of a dataset"):
+        watched_benchmark(replace(pretrain, benchmark="a/b/c"))
 
 
 def test_what_is_left_out_of_a_strangers_instructions_is_counted_once_however_often_they_are_read(namespace, tmp_path):
@@ -172,3 +182,19 @@ def test_a_corpus_is_searched_anew_for_another_benchmark_and_what_was_refused_st
     for _ in range(2):
         with pytest.raises(ValueError, match="1 pairs contain a sentence that the benchmark"):
             read_corpus(corpus, inputs, watched_benchmark(corpus), tokenizer)
+
+
+def test_what_the_encoding_of_reviews_for_span_corruption_cost_is_that_of_one_copy(corpus):
+    """Its pairs have the review on both sides, of which it masks the one and makes the other."""
+    _, tokenizer = with_sentinels(tiny_model(tiny_tokenizer()), tiny_tokenizer())
+    dapt = replace(corpus, objective="span-corruption", max_target=2)
+    encoded, tally, _ = read_corpus(dapt, inputs_of(dapt), {}, tokenizer)
+    assert tally.stars.tolist() == [2] * 6
+    kept, ends = sum(len(source) for source, _ in encoded), len(encoded)
+    cost = encoded.cost
+    assert (cost["tokens"], cost["input_tokens"], cost["truncated_targets"]) == (kept + ends, kept, 0)
+    masks, _ = masked(encoded, encoded.subset([]), tokenizer, Pretraining(steps=1))
+    told = lost(masks.cost)
+    assert "0 inputs cut" in told
+    assert "targets cut" not in told
+    assert told.endswith(f"; of {kept} tokens kept in all")

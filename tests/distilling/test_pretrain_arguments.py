@@ -42,6 +42,10 @@ def test_a_soft_teacher_needs_the_whole_student_in_every_process():
         ({"objective": "rating", "soft_teacher": "t5"}, "needs the objective `distillation`"),
         ({"keep_share": 0.0}, "`keep_share` must be above 0 and at most 1, found 0.0"),
         ({"keep_share": 0.5, "keep_how": "easy"}, "keep_how must be one of soft, hard, random, found 'easy'"),
+        ({"keep_share": 0.5, "keep_peak": 1.5}, r"keep_peak must be from 0 \(the easiest\) to 1 .* found 1.5"),
+        ({"keep_share": 0.5, "keep_peak": float("nan")}, "keep_peak must be .* found nan"),
+        ({"keep_share": 0.5, "keep_within": "teacher"}, "keep_within must be 'prompt' or '', found 'teacher'"),
+        ({"keep_share": 0.5, "keep_within": "prompt", "objective": "rating"}, "`keep_within` needs the objective"),
         ({"keep_share": 0.5, "objective": "span-corruption"}, "which span corruption does not have"),
         ({"reviews_limit": -1}, "reviews_limit must be at least 0"),
         ({"scheme": "R1"}, "expected one multiplier per star"),
@@ -49,6 +53,11 @@ def test_a_soft_teacher_needs_the_whole_student_in_every_process():
         ({"soft_teacher": "t5", "soft_weight": 1.5}, r"soft_weight must be from 0 \(text only\) to 1, found 1.5"),
         ({"soft_teacher": "t5", "soft_k": 0}, "soft_k must be at least 1, found 0"),
         ({"soft_teacher": "t5", "soft_temperature": 0.0}, "soft_temperature must be above 0, found 0.0"),
+        ({"namespace": "me too"}, "'me too/b' cannot be the id of a model on a Hub, .* another `namespace` or `name`"),
+        ({"name": "x y"}, "'me/x y' cannot be the id"),
+        ({"name": "you/x"}, "'me/you/x' cannot be the id"),
+        ({"seed": -1}, "seed must be from 0 to 4294967295, found -1"),
+        ({"seed": 2**32}, "seed must be from 0 to 4294967295, found 4294967296"),
         ({"lr": 0.0}, "lr must be above 0, found 0.0"),
         ({"lr": float("nan")}, "lr must be above 0, found nan"),
         ({"final_lr": -1e-5}, "final_lr must be at least 0, found -1e-05"),
@@ -71,6 +80,14 @@ def test_a_soft_teacher_needs_the_whole_student_in_every_process():
         ({"difficulty_model": "t5"}, "`difficulty_model`: of no effect where `keep_share` is 1"),
         ({"keep_how": "hard"}, "`keep_how`: of no effect where `keep_share` is 1"),
         (
+            {"keep_peak": 0.5, "keep_within": "prompt"},
+            "`keep_peak`, `keep_within`: of no effect where `keep_share` is",
+        ),
+        (
+            {"keep_share": 0.5, "keep_how": "hard", "keep_peak": 0.5},
+            "`keep_peak`: of no effect where `keep_how` is `hard`",
+        ),
+        (
             {"keep_share": 0.5, "keep_how": "random", "difficulty_model": "t5"},
             "`difficulty_model`: of no effect where `keep_how` is `random`",
         ),
@@ -83,7 +100,7 @@ def test_a_soft_teacher_needs_the_whole_student_in_every_process():
 )
 def test_pretraining_that_makes_no_sense_does_not_begin(changes, message):
     with pytest.raises(ValueError, match=message):
-        chosen([pretraining(), pretraining(name="b", **changes)])
+        chosen([pretraining(), pretraining(**{"name": "b"} | changes)])
 
 
 @pytest.mark.parametrize(
@@ -92,8 +109,11 @@ def test_pretraining_that_makes_no_sense_does_not_begin(changes, message):
         {},
         {"student": "t5", "vocab_size": 0},  # a sweep's runs share the sizes of the fresh ones among them
         {"steps": 20, "epochs": 0.0, "warmup_steps": 19},
+        {"seed": 2**32 - 1},
+        {"seed": 0},
         {"reviews_limit": 5, "draw": 1, "scheme": "R11111"},
-        {"keep_share": 0.5, "keep_how": "hard", "difficulty_model": "t5"},
+        {"keep_share": 0.5, "keep_how": "hard", "difficulty_model": "t5", "keep_within": "prompt"},
+        {"keep_share": 0.5, "keep_peak": 0.0},
         {"soft_teacher": "t5", "soft_weight": 1.0, "soft_k": 1},
         {"objective": "instructions", "instructions": "me/x", "instructions_teacher": "gpt", "benchmark": "me/b"},
         {"objective": "rating", "teachers": ["gpt"], "corpus": "c"},

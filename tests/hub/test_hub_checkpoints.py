@@ -1,5 +1,6 @@
 """Checkpoints as a revision on the embedded Hub: one at a time, in the background, and only for their own run."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -154,6 +155,102 @@ def test_a_slow_hub_gets_the_next_checkpoint_and_holds_up_nobody(tmp_path, repo_
     assert remote.wait(30)
     assert pushed == ["step-0000003", "step-0000009"]
     assert "step-0000006 is not copied" in caplog.text
+
+
+@pytest.fixture
+def slowly(monkeypatch):
+    """Copies that take until they are let go; each is (name, its release)."""
+    begun, release = [], threading.Semaphore(0)
+
+    def slow(self, checkpoint):
+        begun.append(checkpoint.name)
+        assert release.acquire(timeout=30)
+        if begun[-1] in broken:
+            raise FileNotFoundError(checkpoint)
+
+    broken = set()
+    monkeypatch.setattr(HubCheckpoints, "push", slow)
+    yield SimpleNamespace(begun=begun, release=release.release, broken=broken)
+    for _ in range(9):
+        release.release()
+
+
+def test_a_run_that_stops_waits_for_its_last_checkpoint_and_offers_it_again(tmp_path, repo_id, slowly, caplog):
+    remote, first, last = HubCheckpoints(repo_id, RUN), written(tmp_path, 3), written(tmp_path, 4)
+    remote.offer(first)
+    remote.offer(last)  # passed over
+    slowly.release()
+    slowly.release()
+    assert remote.settle(last, 30)
+    assert slowly.begun == ["step-0000003", "step-0000004"]
+    assert f"The Hub has step-0000004 ({repo_id}, revision {remote.branch}): another machine can go on" in caplog.text
+    assert remote.settle(last, 30)  # nothing more to copy
+    assert slowly.begun == ["step-0000003", "step-0000004"]
+
+
+def test_the_wait_for_the_last_checkpoint_has_an_end_and_says_what_the_hub_has(
+    tmp_path, repo_id, slowly, caplog, monkeypatch
+):
+    remote, first, last = HubCheckpoints(repo_id, RUN), written(tmp_path, 3), written(tmp_path, 4)
+    remote.offer(first)
+    slowly.release()
+    assert remote.wait(30)
+    assert not remote.settle(last, 0.05)
+    place = f"{repo_id}, revision {remote.branch}"
+    assert f"The Hub does not have step-0000004 ({place}); of this session it has step-0000003." in caplog.text
+    assert f"Keep {last} to go on from it." in caplog.text
+    slowly.broken.add("step-0000004")
+    slowly.release()
+    assert not remote.settle(last, 30)
+    assert "step-0000004 was not copied to the Hub. (" in caplog.text  # and no next one will be tried
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(remote, "wait", interrupted)
+    assert not remote.settle(last, 30)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["arrives", "fails"])
+def test_a_copy_that_outlasts_the_run_takes_the_branch_off_whether_or_not_it_arrives(
+    tmp_path, repo_id, monkeypatch, caplog, fails
+):
+    remote, begun, answer = HubCheckpoints(repo_id, RUN), threading.Event(), threading.Event()
+    remote.push(written(tmp_path, 3))
+    push = remote.push
+
+    def slow(checkpoint):
+        begun.set()
+        assert answer.wait(30)
+        if fails:
+            raise FileNotFoundError("its files are gone")
+        push(checkpoint)
+
+    monkeypatch.setattr(remote, "push", slow)
+    remote.offer(written(tmp_path, 6))
+    assert begun.wait(30)
+    remote.finish(0)
+    assert remote.newest() == 3
+    answer.set()
+    assert remote.wait(30)
+    assert remote.branch not in {branch.name for branch in HfApi().list_repo_refs(repo_id).branches}
+    assert "will be tried" not in caplog.text
+
+
+def test_a_full_disk_is_not_taken_for_a_hub_that_refuses(tmp_path, repo_id, monkeypatch):
+    remote = HubCheckpoints(repo_id, RUN)
+    remote.push(written(tmp_path, 3))
+    download = checkpoints.hf_hub_download
+
+    def full(repo, name, **where):
+        if "local_dir" in where:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return download(repo, name, **where)
+
+    monkeypatch.setattr(checkpoints, "hf_hub_download", full)
+    place = tmp_path / "there" / "step-0000003"
+    with pytest.raises(PushError, match=rf"^could not write {place}: No space left on device\. Make room there"):
+        remote.fetch(tmp_path / "there")
 
 
 @pytest.fixture

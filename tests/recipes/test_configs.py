@@ -170,14 +170,15 @@ def test_a_comparison_gives_all_sides_the_same_budget(name):
 # What a run of pretraining may have of its own; everything else is the same for all students of a set
 VARIED = {
     "name", "objective", "instructions", "corpus", "corpus_configs", "teachers", "student", "reviews_limit", "scheme",
-    "instructions_teacher", "soft_teacher", "soft_weight", "keep_share", "keep_how", "epochs", "steps",
+    "instructions_teacher", "soft_teacher", "soft_weight", "keep_share", "keep_how", "keep_peak", "keep_within",
+    "difficulty_model", "epochs", "steps", "seed",
 }  # fmt: skip
 FRESH = {"vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "dropout_rate"}
 
 
 @by_set
 def test_students_of_a_set_are_pretrained_alike(name):
-    """Same learning rate, pairs a step, limits, seed; and what has another corpus or objective the same start."""
+    """Same learning rate, pairs a step, limits; and what has another corpus or objective the same start."""
     main = the(name, "pretrain")
     for pretrain in of(name, "pretrain", CONFIGS + SWEEPS):
         varied = VARIED | (FRESH - {"vocab_size"} if not pretrain.student else FRESH)

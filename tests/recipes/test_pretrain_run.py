@@ -1,5 +1,8 @@
 """pretrain.py whole, on a dozen reviews: every objective, sweeps, what is pushed, and each run of all our YAMLs."""
 
+import math
+import shutil
+import socket
 import sys
 import uuid
 from dataclasses import replace
@@ -16,9 +19,13 @@ from hub_tools.arguments import read_sweep
 from hub_tools.corpus.pairs import pair_id
 from hub_tools.distilling import inputs
 from hub_tools.distilling.arguments import check
+from hub_tools.hub import patience
+from hub_tools.hub.errors import PushError
 from hub_tools.hub.push import push_dataset, push_model
 from hub_tools.hub.runs import Run
+from hub_tools.students import pretraining
 from hub_tools.students.models import load_student
+from hub_tools.students.sweep import Outcome
 from tests.recipes.recipe_files import ROOT, arguments_type, load_recipe
 from tests.tiny_models import save_tiny_student
 
@@ -188,11 +195,124 @@ def test_a_sweep_runs_what_is_missing_and_a_failed_run_hides_no_other(go, namesp
         go(str(path), "--only", "sweep-5")
 
 
+@pytest.fixture
+def down(hub, monkeypatch):
+    """Has the Hub stop before the step that it is given; with no patience. It is there again after the test."""
+    plan, port = pretraining.plan_step, hub.port
+
+    def at(step: int) -> None:
+        def planned(now, *rest):
+            if now == step:
+                hub.stop()
+            return plan(now, *rest)
+
+        monkeypatch.setattr(pretraining, "plan_step", planned)
+
+    monkeypatch.setattr(patience, "WAITS", (0.0, 0.0))
+    yield at
+    monkeypatch.undo()
+    if not is_up(hub):
+        hub.start()
+    assert hub.port == port
+
+
+def is_up(hub) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex((hub.host, hub.port)) == 0
+
+
+def test_a_hub_that_goes_down_delays_the_push_and_the_same_command_trains_nothing_again(
+    go, namespace, hub, down, tmp_path, monkeypatch, caplog, capfd
+):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"sweep": [{"name": "down-1"}, {"name": "down-2"}]}), encoding="utf-8")
+    options = (str(path), "--checkpoint_every", "1", "--push_checkpoints", "true")
+    down(1)
+    with pytest.raises(RuntimeError) as caught:
+        go(*options)
+    (folder,) = (tmp_path / "runs").glob("pretrain-*")
+    said, first, second = f"{caught.value}", *(caplog.text.index(f"down-{n} ") for n in (1, 2))
+    for told in (
+        "1 of the sweep's runs failed:\n  down-2: ", f"{hub.endpoint} does not answer when asked for dataset",
+        "1 of the sweep's runs are trained, but not pushed:\n  down-1: could not ", "cannot be reached",
+        f"It is trained, and lies in {folder / 'student'}: the same command pushes it, and trains nothing again.",
+    ):  # fmt: skip
+        assert told in said
+    assert "Attempt 2 of 3 in 0 s" in caplog.text[:first]
+    assert "Attempt 3 of 3 in 0 s" in caplog.text[:first]
+    assert "down-1 is trained, but not pushed: " in caplog.text
+    assert first < second
+    assert [line.split()[1:5] for line in capfd.readouterr().out.splitlines() if line.startswith("│")] == [
+        ["down-1", "│", "not", "pushed"],
+        ["down-2", "│", "failed", "│"],
+    ]
+
+    kept = (folder / "student" / "run.json").read_bytes()
+    hub.start()
+    monkeypatch.setattr(load_recipe("pretrain"), "pretrain", lambda *_, **__: pytest.fail("it trains again"))
+    out = go(*options, "--only", "down-1")
+    repo_id = f"{namespace}/down-1"
+    assert f"{repo_id} is trained, and lies in {folder / 'student'}; it is only pushed." in out
+    assert f"pretrain: pushed {repo_id}: validation loss" in out
+    assert Path(hf_hub_download(repo_id, "run.json")).read_bytes() == kept  # seconds, interruptions and all
+    assert "- interruptions: none" in ModelCard.load(repo_id).text
+    load_student(repo_id)
+    load_student(repo_id, "step-0")
+    refs = HfApi().list_repo_refs(repo_id)
+    assert {branch.name for branch in refs.branches} == {"main", "start"}  # no checkpoint
+    assert not folder.exists()
+    assert "was pretrained by this very run; reused." in go(*options, "--only", "down-1")
+
+
+def test_a_hub_that_comes_back_meanwhile_gets_the_student(go, namespace, hub, down, monkeypatch, caplog):
+    waited = []
+    monkeypatch.setattr(patience.time, "sleep", lambda seconds: waited.append(seconds) or hub.start())
+    down(1)
+    assert f"pretrain: pushed {namespace}/back: validation loss" in go("--name", "back")
+    assert waited == [0.0]
+    assert "could not tag model" in caplog.text
+    assert run_of(f"{namespace}/back").facts["steps"] == 2
+
+
+def test_a_second_launch_is_refused_until_the_hub_has_the_student_and_a_later_one_finds_it_there(
+    go, tmp_path, monkeypatch
+):
+    recipe, answers, refused, there = load_recipe("pretrain"), [], [], Outcome("x", "reused")
+
+    def first(arguments, run, remote, folder, accelerator):
+        """Trains, pushes and deletes its folder, as it were; meanwhile there is a second launch."""
+        with pytest.raises(ValueError, match=rf"another process trains this run in {folder}, or pushes it") as caught:
+            recipe.pretrain_student(arguments, accelerator)
+        refused.append(caught.value)
+        shutil.rmtree(folder)
+        return Outcome(arguments.name, "trained")
+
+    monkeypatch.setattr(recipe, "train_and_push", first)
+    monkeypatch.setattr(recipe, "reuse", lambda *_: answers.pop(0) if answers else None)
+    go("--name", "x")
+    assert len(refused) == 1
+    answers += [None, there]  # the Hub was asked before the push, and the folder let go after it
+    go("--name", "x")
+    assert not answers
+    assert len(refused) == 1
+    assert not [*(tmp_path / "runs").glob("pretrain-*")]
+
+
+def test_a_run_that_streams_its_corpus_trains_on_all_of_it(go, namespace, monkeypatch):
+    asked, read = [], inputs.corpus_rows
+    monkeypatch.setattr(inputs, "corpus_rows", lambda *_, **how: asked.append(how["streaming"]) or read(*_, **how))
+    go("--name", "streamed", "--streaming", "true")
+    assert set(asked) == {True}
+    facts = run_of(f"{namespace}/streamed").facts
+    assert (facts["steps"], facts["pairs"], facts["reviews"]) == (2, 66, 11)
+    assert 0 < facts["training_loss"] < math.inf
+
+
 def test_what_cannot_help_the_student_is_refused_before_the_corpus_is_read(go, namespace, tmp_path, monkeypatch):
     save_tiny_student(tmp_path / "other", texts=["Quite other words."])
     push_model(tmp_path / "other", f"{namespace}/other", card="---\n---\n# t5\n")
     monkeypatch.setattr(load_recipe("pretrain"), "read_corpus", lambda *_: pytest.fail("it was read"))
-    differs = "cannot help: The soft teacher's tokenizer is not the student's"
+    differs = "cannot help: Its tokenizer is not the student's"
     with pytest.raises(ValueError, match=rf"soft_teacher {namespace}/other {differs}"):
         go("--name", "x", "--soft_teacher", "other")
     with pytest.raises(ValueError, match=rf"difficulty_model {namespace}/other {differs}"):
@@ -201,6 +321,21 @@ def test_what_cannot_help_the_student_is_refused_before_the_corpus_is_read(go, n
     with pytest.raises(ValueError, match="`track` needs the package trackio"):
         go("--name", "x", "--track", "p")
     assert not HfApi().repo_exists(f"{namespace}/x")
+
+
+def test_what_can_be_refused_is_refused_before_pairs_are_scored(go, namespace, monkeypatch):
+    recipe = load_recipe("pretrain")
+    monkeypatch.setattr(recipe, "hardest", lambda *_: pytest.fail("they were scored"))
+    few = ("--name", "w", "--keep_share", "0.1")
+    with pytest.raises(ValueError, match="warmup_steps must be less than the steps, found 2 of 2"):
+        go(*few, "--steps", "0", "--epochs", "1", "--warmup_steps", "2")  # 7 of 66 pairs, 4 a step
+
+    def refused(*_):
+        raise PushError("this token may not write there")
+
+    monkeypatch.setattr(recipe, "push_start", refused)
+    with pytest.raises(PushError, match="may not write there"):
+        go(*few)
 
 
 def test_a_corpus_that_holds_a_sentence_of_the_benchmark_is_refused_before_anything_is_pushed(go):

@@ -8,10 +8,12 @@ from itertools import product
 import pytest
 from datasets import Dataset
 from huggingface_hub import DatasetCard, HfApi, ModelCard
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from hub_tools.arguments import read_arguments
 from hub_tools.evaluation.paper_tables import ReportError
 from hub_tools.evaluation.results import prediction_rows, result_rows
+from hub_tools.hub.errors import PushError
 from hub_tools.hub.push import push_dataset
 from hub_tools.hub.runs import start_run
 from tests.recipes.recipe_files import arguments_type, load_recipe
@@ -170,6 +172,20 @@ def test_of_the_students_repos_only_those_that_were_pretrained_tell(namespace):
     (((repo_id, commit), run),) = load_recipe("report").read_runs([*rows, {"model": "of old"}]).items()
     assert (repo_id, commit) == (repos["pretrain"], rows[0]["revision"])
     assert (run["facts"], run["config"]) == ({"pairs": 7}, {"objective": "rating"})
+
+
+@pytest.mark.parametrize("recipe", ["report", "build_corpus"])
+def test_a_hub_that_does_not_answer_is_not_one_without_a_run(recipe, monkeypatch):
+    """The client says so by an error whose name begins as that of a file which is not there."""
+
+    def gone(*_, **__):
+        raise LocalEntryNotFoundError("not in the cache, and the Hub cannot be reached")
+
+    module = load_recipe(recipe)
+    monkeypatch.setattr(module, "hf_hub_download", gone)
+    rows = [{"model": "m", "repo_id": "a/b", "revision": "0" * 40}]
+    with pytest.raises(PushError, match=r"could not read run\.json of .* a/b on .*the Hub cannot be reached"):
+        module.read_runs(rows) if recipe == "report" else module.cost_of("a/b", "0" * 40)
 
 
 def test_students_are_given_by_label_and_name():

@@ -6,21 +6,26 @@ accelerate launch tests/students/miniature.py --folder <folder> [--student <fine
 
 writes into the folder: `checkpoints/`, `log.json`, `weights.safetensors`, and for each process `read-<process>.json`:
 `read`, per step, per forward pass, the encoded pairs that it read, and `offered`, the checkpoints that it would have
-pushed. With `--student` it also fine-tunes that one on `ROWS`, at a learning rate of 0, and writes
-`finetuned-<process>.json`: validation facts, optimiser steps, predictions.
+pushed. Then it goes on from step 9 once more, is stopped by a loss that is not finite at step 11, and started again:
+`poisoned/` has the checkpoints, `read-<process>.json` what was `said`, and `off`, how far from the same weights it
+ends. With `--student` it also fine-tunes that one on `ROWS`, at a learning rate of 0, and writes
+`finetuned-<process>.json`: validation facts, optimiser steps, predictions. With `--corpus <namespace/name>` it runs
+`recipes/pretrain.py` on that one, and writes `pushed-<process>.json`: the repo of each commit that it made on the Hub.
 """
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedType, PartialState
+from huggingface_hub import HfApi
 from safetensors.torch import save_file
 
 from hub_tools.arguments import parse_arguments
@@ -31,6 +36,8 @@ from hub_tools.students.finetuning import Finetuning, finetune, predict
 from hub_tools.students.models import fresh_student, load_student
 from hub_tools.students.packing import Encoded
 from hub_tools.students.pretraining import Pretraining, TrainingLog, pretrain
+from hub_tools.students.steps import Steps
+from tests.recipes.recipe_files import load_recipe
 
 
 DISHES = ("pasta", "Pad Thai", "soup of the day", "lamb", "cheese cake with a lot of cherries")
@@ -130,6 +137,7 @@ class Run:
     die_writing: int = -1
     repo: str = ""
     student: str = ""
+    corpus: str = ""
 
 
 class Shy(HubCheckpoints):
@@ -164,6 +172,50 @@ def die_writing(step: int) -> None:
     checkpoints.save = save
 
 
+def poisoned(folder: Path, accelerator: Accelerator) -> tuple[str, dict[str, torch.Tensor]]:
+    """What is said of a loss that is not finite at step 11, and the weights after another start, from there."""
+    if accelerator.is_main_process:
+        shutil.copytree(folder / "checkpoints" / "step-0000009", folder / "poisoned" / "step-0000009")
+    accelerator.wait_for_everyone()
+    settings, backward = replace(SETTINGS, checkpoint_every=100), Steps.backward
+
+    def spoilt(steps: Steps, *these, **more) -> tuple[torch.Tensor, int]:
+        loss, positions = backward(steps, *these, **more)
+        return loss * float("nan"), positions
+
+    def rate(step: int) -> float:
+        Steps.backward = spoilt if step == 11 else backward
+        return SETTINGS.rate(step)
+
+    counted = replace(settings)
+    object.__setattr__(counted, "rate", rate)
+    said = ""
+    try:
+        run(folder / "poisoned", counted)
+    except FloatingPointError as error:
+        said = f"{error}"
+    Steps.backward = backward
+    return said, run(folder / "poisoned", settings)[0]
+
+
+def pretrain_by_recipe(corpus: str, folder: Path) -> list[str]:
+    """Runs the recipe as a process of several, on a fresh student; returns the repos that this one committed to."""
+    pushed, commit = [], HfApi.create_commit
+
+    def counted(api: HfApi, repo_id: str, *these, **more):
+        pushed.append(repo_id)
+        return commit(api, repo_id, *these, **more)
+
+    HfApi.create_commit = counted
+    namespace = corpus.partition("/")[0]
+    options = {"namespace": namespace, "name": "by-two", "corpus": corpus, "runs": folder / "runs", "bf16": "no"}
+    options |= {"steps": 2, "pairs_per_step": 4, "pairs_per_forward": 2, "validation_pairs": 2}
+    options |= {"vocab_size": 150, "d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    sys.argv = ["pretrain.py", *(f"--{name}={value}" for name, value in options.items())]
+    load_recipe("pretrain").main()
+    return pushed
+
+
 def main() -> None:
     arguments = parse_arguments(Run)
     torch.set_num_threads(1)
@@ -193,7 +245,10 @@ def main() -> None:
     weights, log = run(
         folder / "checkpoints", dropout_rate=arguments.dropout_rate, collate=watched_collate, remote=remote
     )
-    found = {"read": read, "offered": getattr(remote, "offered", []), "fsdp2": accelerator.is_fsdp2}
+    found = {"read": [*read], "offered": getattr(remote, "offered", []), "fsdp2": accelerator.is_fsdp2}
+    if accelerator.num_processes > 1:
+        found["said"], mended = poisoned(folder, accelerator)
+        found["off"] = max(float((weights[name] - weight).abs().max()) for name, weight in mended.items())
     (folder / f"read-{accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
     if accelerator.is_main_process:
         (folder / "log.json").write_text(json.dumps(asdict(log)), encoding="utf-8")
@@ -202,7 +257,11 @@ def main() -> None:
     if arguments.student:
         found = finetune_frozen(arguments.student)
         (folder / f"finetuned-{accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
-    accelerator.end_training()
+    if arguments.corpus:
+        found = pretrain_by_recipe(arguments.corpus, folder)
+        (folder / f"pushed-{accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
+    else:
+        accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tools.students import account
-from hub_tools.students.account import cost, curve, lost, measured, numbers, thinned
-from hub_tools.students.pretraining import Pretraining, TrainingLog
+from hub_tools.students.account import cost, curve, lost, measured, numbers, reason, thinned
+from hub_tools.students.hardware import Gain
+from hub_tools.students.pretraining import PRECISIONS, Pretraining, TrainingLog
 
 
 SETTINGS = Pretraining(steps=4, pairs_per_step=3)
@@ -66,6 +67,12 @@ def test_gpus_are_counted_once_and_hours_before_an_interruption_are_said_to_be_g
     assert told["cost"] == "5.00 hours on 8 GPUs, 40.00 GPU-hours"
     assert cost(replace(whole, processes=1), "cuda") == "5.00 hours on 1 GPU, 5.00 GPU-hours"
     assert cost(replace(whole, resumed_at=[2]), "cuda").endswith(", if there were as many before each interruption")
+
+
+def test_a_precision_that_was_asked_for_has_no_other_reason(monkeypatch):
+    """As with `bf16: yes` on a CPU: that it has no bf16 units is the reason of the opposite."""
+    monkeypatch.setattr(account, "gains_from_bf16", lambda device: Gain(False, "the CPU has no bf16 units"))
+    assert [reason(bf16, "cpu") for bf16 in PRECISIONS] == ["the CPU has no bf16 units", "asked for", "asked for"]
 
 
 def test_a_run_that_went_on_another_way_says_both(log):

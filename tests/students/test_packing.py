@@ -176,6 +176,55 @@ def test_every_token_is_in_a_row_once(lengths):
         assert (batch["decoder_input_ids"] == -7).sum() == len(rows)  # each target begins anew
 
 
+def plainly(rows, value, multiple=1):
+    """Rows of lists as a tensor, filled up with `value`."""
+    width = -(-max(map(len, rows)) // multiple) * multiple
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 90)), min_size=1, max_size=20), st.randoms())
+def test_batches_are_to_the_bit_what_plain_lists_of_tokens_make(lengths, draw):
+    rows = [(text(draw, source), text(draw, target)) for source, target in lengths]
+    lines = [[rows[index] for index in line] for line in packing._lines(lengths)]
+    sources, targets = ([[token for row in line for token in row[side]] for line in lines] for side in (0, 1))
+    shifted = [[token for _, target in line for token in (-7, *target[:-1])] for line in lines]
+    wanted = {
+        "input_ids": plainly(sources, PAD, 8),
+        "decoder_input_ids": plainly(shifted, PAD, 8),
+        "labels": plainly(targets, -100, 8),
+    }
+    for side, name in enumerate(("source_of", "target_of")):
+        wanted[name] = plainly([[n for n, row in enumerate(line) for _ in row[side]] for line in lines], -1, 8)
+    assert_equal(packed(rows, PAD, -7, masks=False), wanted)
+    wanted = {
+        "input_ids": torch.tensor([[token for source, _ in rows for token in source]]),
+        "decoder_input_ids": torch.tensor([[token for _, target in rows for token in (-7, *target[:-1])]]),
+        "labels": torch.tensor([[token for _, target in rows for token in target]]),
+        "source_lengths": torch.tensor([source for source, _ in lengths]),
+        "target_lengths": torch.tensor([target for _, target in lengths]),
+    }
+    assert_equal(joined(rows, PAD, -7), wanted)
+    wanted = {
+        "input_ids": plainly([source for source, _ in rows], PAD),
+        "attention_mask": plainly([[1] * source for source, _ in lengths], 0),
+        "labels": plainly([target for _, target in rows], -100),
+    }
+    assert_equal(padded(rows, PAD), wanted)
+
+
+def assert_equal(batch, wanted):
+    assert batch.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert torch.equal(batch[name], tensor), name
+        assert batch[name].dtype == torch.int64, name
+
+
+@pytest.mark.parametrize(("pairs", "rows"), [(2, 1), (4, 1), (5, 1), (7, 2), (10, 2), (13, 3), (20, 5), (100, 25)])
+def test_few_long_pairs_have_as_many_rows_as_come_nearest_to_four_of_them_each(pairs, rows):
+    assert len(packed(corpus_rows(pairs), PAD, START)["labels"]) == rows
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_less_than_a_twentieth_of_a_pretraining_batch_is_padding(seed):
     rows = corpus_rows(20, seed)

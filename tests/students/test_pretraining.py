@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from huggingface_hub import HfApi
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,10 @@ from hub_tools.hub.checkpoints import HubCheckpoints
 from hub_tools.hub.embedded import EmbeddedHub
 from hub_tools.students import checkpoints, pretraining
 from hub_tools.students.packing import SummedLoss, padded
-from hub_tools.students.pretraining import hold_out, plan_step, precision, pretrain
+from hub_tools.students.pretraining import TrainingLog, hold_out, plan_step, precision, pretrain
+from hub_tools.students.soft_loss import SoftLoss, SoftPairs, soft_batch
+from hub_tools.students.soft_targets import write_soft_targets
+from hub_tools.students.span_corruption import SpanCorrupted, with_sentinels
 from hub_tools.students.steps import OutOfMemory, Steps, stop_on_interrupt
 from hub_tools.students.tracking import track
 from tests.students.miniature import SETTINGS, encoded_pairs, run, student
@@ -254,6 +258,63 @@ def test_a_run_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_
     goes_on_as_if_nothing_had_been(tmp_path / "checkpoints", undisturbed, 3)
 
 
+def gone_at(step, plan):
+    """In place of `plan_step`: the end of a process before that step."""
+
+    def planned(now, *rest):
+        if now == step:
+            raise RuntimeError("the machine is gone")
+        return plan(now, *rest)
+
+    return planned
+
+
+def long_targets(model, tokenizer, folder):
+    """Targets of more than 64 tokens, which CPUs read joined to one row."""
+    return [(source, (target * 9)[:70]) for source, target in encoded_pairs(tokenizer)], {}
+
+
+def masked_reviews(model, tokenizer, folder):
+    """Three epochs of span corruption, each with masks of its own."""
+    with_sentinels(model, tokenizer)
+    return SpanCorrupted(encoded_pairs(tokenizer), tokenizer, seed=3, epochs=3), {}
+
+
+def distributions(model, tokenizer, folder):
+    """Pairs with a teacher's likeliest tokens."""
+    rows = encoded_pairs(tokenizer)
+    targets = write_soft_targets(student()[0], rows, folder / "soft", k=4, vocabulary=len(tokenizer))
+    return SoftPairs(rows, targets), {"loss": SoftLoss(model, 0.5, targets.temperature), "collate": soft_batch}
+
+
+@pytest.mark.parametrize(
+    ("learned", "layout"),
+    [(long_targets, "joined"), (masked_reviews, "packed"), (distributions, "packed")],
+    ids=["joined", "span_corruption", "soft_targets"],
+)
+def test_whatever_it_learns_a_run_that_stops_goes_on_and_ends_with_the_same_weights(
+    tmp_path, monkeypatch, learned, layout
+):
+    settings = replace(SETTINGS, steps=6, validate_every=3)
+
+    def attempt(name):
+        model, tokenizer = student(dropout_rate=0.1)
+        rows, more = learned(model, tokenizer, tmp_path)
+        held = [rows[index][:2] for index in range(3)]
+        model, log = pretrain(model, rows, held, settings, Accelerator(), tmp_path / name, **more)
+        return dict(model.named_parameters()), log
+
+    wanted, told = attempt("undisturbed")
+    monkeypatch.setattr(pretraining, "plan_step", gone_at(5, pretraining.plan_step))
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        attempt("stopped")
+    monkeypatch.undo()
+    weights, log = attempt("stopped")
+    assert (log.resumed_at, log.layout) == ([3], layout)
+    assert (log.losses, log.validation) == (told.losses, told.validation)
+    assert same(weights, wanted)
+
+
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before_and_nothing_else(tmp_path, undisturbed, caplog):
     shutil.copytree(undisturbed[2], tmp_path, dirs_exist_ok=True)
     with (tmp_path / "step-0000012" / "state.safetensors").open("r+b") as file:
@@ -275,6 +336,15 @@ def test_a_finished_run_is_not_trained_further(undisturbed):
     assert log.resumed_at == [12]
     assert len(log.losses) == 12
     assert same(weights, undisturbed[0])
+
+
+def test_the_processes_of_a_run_are_those_that_trained(undisturbed, tmp_path, monkeypatch):
+    """A session that has nothing left to train may have fewer, and its card would count fewer GPUs."""
+    read = TrainingLog.read
+    monkeypatch.setattr(TrainingLog, "read", lambda recorded: read({**recorded, "processes": 8}))
+    assert run(undisturbed[2], dropout_rate=0.1)[1].processes == 8
+    shutil.copytree(undisturbed[2] / "step-0000009", tmp_path / "step-0000009")
+    assert run(tmp_path, dropout_rate=0.1)[1].processes == 1
 
 
 @pytest.mark.parametrize(
@@ -306,6 +376,84 @@ def test_ctrl_c_lets_the_step_end_and_keeps_it(tmp_path, undisturbed, monkeypatc
     goes_on_as_if_nothing_had_been(tmp_path, undisturbed, step)
 
 
+def test_a_step_that_ends_by_ctrl_c_is_validated_when_the_run_goes_on(tmp_path, undisturbed, monkeypatch):
+    """A validation may take longer than the launcher of several processes lets them live."""
+    backward, calls = Steps.backward, []
+
+    def interrupted(*these, **more):
+        calls.append(1)
+        if len(calls) == 12:  # the last pass of the fourth step, after which a validation is due
+            os.kill(os.getpid(), signal.SIGINT)
+        return backward(*these, **more)
+
+    monkeypatch.setattr(Steps, "backward", interrupted)
+    monkeypatch.setattr(Steps, "validate", lambda *_: pytest.fail("it validates"))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, dropout_rate=0.1)
+    monkeypatch.undo()
+    assert written(tmp_path) == ["step-0000003", "step-0000004"]
+    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 4)
+
+
+class Settled:
+    """A remote that keeps what it is offered, and waited for."""
+
+    reading = None
+
+    def __init__(self):
+        self.offered, self.settled = [], []
+
+    def newest(self):
+        return None
+
+    def offer(self, checkpoint):
+        self.offered.append(checkpoint.name)
+
+    def settle(self, checkpoint):
+        self.settled.append(checkpoint.name)
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "offered", "settled"),
+    [
+        (5, KeyboardInterrupt, ["step-0000005"], ["step-0000005"]),
+        (12, KeyboardInterrupt, [], ["step-0000012"]),  # which no student follows
+        (6, FloatingPointError, ["step-0000006"], ["step-0000006"]),
+        (0, FloatingPointError, [], []),
+    ],
+    ids=["ctrl_c", "ctrl_c_amid_the_last_step", "nan", "nan_at_once"],
+)
+def test_a_run_that_stops_waits_for_the_remote_to_have_its_last_checkpoint(
+    tmp_path, monkeypatch, call, said, offered, settled
+):
+    train, remote = Steps.train, Settled()
+
+    def stopped(self, step, *these):
+        if said is KeyboardInterrupt and step + 1 == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        if said is FloatingPointError and step == call:
+            raise FloatingPointError("the loss is not finite")
+        return train(self, step, *these)
+
+    monkeypatch.setattr(Steps, "train", stopped)
+    with pytest.raises(said):
+        run(tmp_path, replace(SETTINGS, checkpoint_every=100, validate_every=100), remote=remote)
+    assert (remote.offered, remote.settled) == (offered, settled)
+
+
+def test_a_second_ctrl_c_waits_for_no_remote(tmp_path, monkeypatch):
+    remote = Settled()
+
+    def twice(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Steps, "train", twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, remote=remote)
+    assert remote.settled == []
+
+
 def test_a_second_ctrl_c_stops_at_once():
     with stop_on_interrupt() as stop:
         os.kill(os.getpid(), signal.SIGINT)
@@ -318,7 +466,7 @@ def test_a_second_launch_of_a_run_is_refused_while_the_first_one_trains(tmp_path
     folder = tmp_path / "checkpoints"
     with (
         checkpoints.held(folder, Accelerator()),
-        pytest.raises(ValueError, match=f"another process trains this run in {folder}; wait for it or stop it"),
+        pytest.raises(ValueError, match=f"another process trains this run in {folder}, or pushes it; wait for it"),
     ):
         run(folder)
     assert run(folder, replace(SETTINGS, steps=1))[1].resumed_at == []
@@ -351,9 +499,63 @@ def test_a_run_that_goes_on_in_another_precision_and_layout_says_so_and_its_log_
     assert go(5).precision == "bf16, then no from step 2, then bf16 from step 3, then no from step 4"
 
 
-def test_the_bar_is_not_drawn_at_every_step(tmp_path, capfd):
-    run(tmp_path, replace(SETTINGS, pairs_per_step=1, validate_every=12, checkpoint_every=12))
-    assert len(capfd.readouterr().err.split("\r")) < 6
+def test_the_bar_tells_loss_and_speed_up_to_the_last_step_and_is_not_drawn_at_each(tmp_path, capfd):
+    _, log = run(tmp_path, replace(SETTINGS, pairs_per_step=1, validate_every=12, checkpoint_every=12))
+    drawn = capfd.readouterr().err.split("\r")
+    assert len(drawn) < 6
+    told = re.search(r"pretrain: 100%.* 12/12 \[.*, loss=([\d.]+), lr=.*, tokens/s=(\d+)\]", drawn[-1])
+    assert float(told[1]) == pytest.approx(log.losses[-1][1], abs=1e-3)
+    assert float(told[2]) == pytest.approx(log.speed[-1][1], abs=1)
+
+
+class Kept(GeneralTracker):
+    """In place of trackio: keeps what it gets."""
+
+    name, requires_logging_directory, tracker = "kept", False, None
+
+    def __init__(self):
+        super().__init__()
+        self.got = []
+
+    def store_init_configuration(self, values):
+        pass
+
+    def log(self, values, step, **more):
+        self.got.append((step, values))
+
+
+def test_a_tracker_gets_every_step_and_the_validations_where_they_are(tmp_path, encoded):
+    tracker = Kept()
+    accelerator = Accelerator(log_with=tracker)
+    accelerator.init_trackers("pretraining")
+    _, log = pretrain(student()[0], encoded, encoded[:3], SETTINGS, accelerator, tmp_path)
+    assert [[step, values["loss"]] for step, values in tracker.got] == log.losses
+    assert [values["lr"] for _, values in tracker.got] == [SETTINGS.rate(step) for step in range(12)]
+    assert [[step, round(values["tokens/s"], 1)] for step, values in tracker.got] == log.speed
+    assert [[step, round(values["padding"], 4)] for step, values in tracker.got] == log.padding
+    validated = [[step + 1, values["validation loss"]] for step, values in tracker.got if "validation loss" in values]
+    assert validated == log.validation
+    assert [step for step, _ in validated] == [4, 8, 12]
+
+
+def test_with_compile_every_pass_goes_through_torch_compile_and_has_the_same_loss(tmp_path, monkeypatch):
+    """What torch makes of it is left out: to trace a T5 takes half a minute."""
+    asked, calls = [], []
+
+    def traced(what, **how):
+        asked.append(how)
+        return lambda *these, **more: calls.append(1) or what(*these, **more)
+
+    few = replace(SETTINGS, steps=2, pairs_per_step=6)
+    wanted = run(tmp_path / "plain", few)[1]
+    monkeypatch.setattr(torch, "compile", traced)
+    found = run(tmp_path / "compiled", replace(few, compile=True))[1]
+    assert asked == [{"dynamic": True}]  # else each number of tokens would be compiled anew
+    assert len(calls) == 2 * 2 + 1  # two passes a step, and the validation's
+    for kind in ("losses", "validation"):
+        assert [step for step, _ in getattr(found, kind)] == [step for step, _ in getattr(wanted, kind)]
+        losses = ([loss for _, loss in getattr(log, kind)] for log in (found, wanted))
+        assert next(losses) == pytest.approx(next(losses), rel=1e-5)
 
 
 # --- Losses that are not finite, and memory --------------------------------------------------------------------------
@@ -392,11 +594,12 @@ def test_a_loss_that_is_not_finite_stops_with_step_pass_and_pairs_and_keeps_the_
     with pytest.raises(
         FloatingPointError,
         match=rf"the loss is not finite at step 7, in forward pass {number + 1} of 3 \(pairs {pairs} of the 20 "
-        r"to train on; counted from 0\)\. No weight was changed, .* Lower lr \(0.01\)",
+        rf"to train on; counted from 0\)\. It changed no weight: the last good state lies in {tmp_path} \(step 7\)\. "
+        r"The same command .* the same pairs again; .* lr \(now 0.01\) .* are another run, which begins at step 0\.$",
     ):
         attempt()
-    assert written(tmp_path) == ["step-0000003", "step-0000006"]
-    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 6)
+    assert written(tmp_path) == ["step-0000006", "step-0000007"]
+    goes_on_as_if_nothing_had_been(tmp_path, undisturbed, 7)
 
 
 def test_pairs_to_blame_are_named_in_the_corpus_too_where_the_rows_can_tell(encoded):
@@ -410,9 +613,9 @@ def test_pairs_to_blame_are_named_in_the_corpus_too_where_the_rows_can_tell(enco
     assert said == f"the gradient is not finite at step 7, in the sum of all forward passes ({pairs}; counted from 0)"
 
 
-def test_a_gradient_that_is_not_finite_stops_before_it_spoils_a_weight(tmp_path, encoded):
+def test_a_gradient_that_is_not_finite_stops_before_it_spoils_a_weight(tmp_path, encoded, monkeypatch):
     model = student()[0]
-    before, calls = [], []
+    before, calls, saved, save = [], [], [], checkpoints.save
 
     def spoil(gradient):
         calls.append(1)
@@ -421,11 +624,36 @@ def test_a_gradient_that_is_not_finite_stops_before_it_spoils_a_weight(tmp_path,
         return gradient * math.inf if len(calls) in (6, 9) else gradient  # 9: computed once more, to be found
 
     model.shared.weight.register_hook(spoil)
+    monkeypatch.setattr(checkpoints, "save", lambda *these: saved.append(these[1]) or save(*these))
     with pytest.raises(FloatingPointError, match=r"the gradient is not finite at step 1, in forward pass 3 of 3"):
         pretrain(model, encoded, [], replace(SETTINGS, checkpoint_every=1), Accelerator(), tmp_path)
     assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
+    assert saved == [1]  # not twice
     state = load_file(tmp_path / "step-0000001" / "state.safetensors")
     assert all(torch.equal(state[f"weight.{name}"], weight) for name, weight in model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "kept"),
+    [(0, "is the student as it began", []), (3, r"lies in .* \(step 2\)", ["step-0000002"])],
+    ids=["beginning", "overflow"],
+)
+def test_neither_the_beginning_nor_a_weight_that_is_not_finite_is_kept(tmp_path, encoded, step, said, kept):
+    """An optimiser overflows, as it were, after the last checkpoint; or the first loss is not finite."""
+    model, calls = student()[0], []
+
+    class Bad(SummedLoss):
+        def forward(self, batch):
+            calls.append(1)
+            if len(calls) <= 3 * step:  # three passes a step
+                return super().forward(batch)
+            with torch.no_grad():
+                self.model.shared.weight[5] = math.inf
+            return super().forward(batch) * math.nan
+
+    with pytest.raises(FloatingPointError, match=rf"at step {step}, .* the last good state {said}\. The same"):
+        pretrain(model, encoded, [], replace(SETTINGS, checkpoint_every=2), Accelerator(), tmp_path, loss=Bad(model))
+    assert written(tmp_path) == kept
 
 
 @pytest.mark.parametrize(
@@ -476,14 +704,7 @@ RUN = "0123456789abcdef" * 4
 def test_a_fresh_machine_goes_on_from_the_hub_and_ends_with_the_same_weights(
     tmp_path, undisturbed, repo_id, monkeypatch
 ):
-    plan = pretraining.plan_step
-
-    def lost(step, *rest):
-        if step == 7:
-            raise RuntimeError("the machine is gone")
-        return plan(step, *rest)
-
-    monkeypatch.setattr(pretraining, "plan_step", lost)
+    monkeypatch.setattr(pretraining, "plan_step", gone_at(7, pretraining.plan_step))
     with pytest.raises(RuntimeError, match="the machine is gone"):
         run(tmp_path / "one", dropout_rate=0.1, run=RUN, remote=Waiting(repo_id, RUN))
     monkeypatch.undo()

@@ -159,7 +159,8 @@ def test_reviews_may_be_id_lists_pairs_or_an_encoded_corpus(tmp_path):
     pairs = SpanCorrupted(encoded, tokenizer, seed=3, epochs=2)
     assert list(pairs) == list(SpanCorrupted(list(encoded), tokenizer, seed=3, epochs=2))
     assert list(pairs) == list(SpanCorrupted([source for source, _ in encoded], tokenizer, seed=3, epochs=2))
-    assert pairs.cost == {**encoded.cost, "too_short": 0}
+    sources = {name: count for name, count in encoded.cost.items() if "target" not in name}
+    assert pairs.cost == {**sources, "tokens": encoded.cost["input_tokens"], "too_short": 0}
     assert pairs.lengths[:, 0].max() <= 12
     part = SpanCorrupted(encoded.subset([2, 4]), tokenizer, seed=3)
     assert len(part) == 2

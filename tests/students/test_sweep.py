@@ -1,5 +1,7 @@
 """Several runs in a row: in order, each tried, all told."""
 
+import logging
+import weakref
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -72,6 +74,81 @@ def test_what_another_process_cannot_begin_none_begins(monkeypatch):
     assert type(caught.value.__cause__) is ValueError
     with pytest.raises(TypeError, match=r"^a bug$"), all_or_none(ERRORS):
         raise TypeError("a bug")
+
+
+def test_a_run_that_is_trained_but_not_pushed_hides_no_other_and_is_told_as_such():
+    def train(run: Run) -> Outcome:
+        return Outcome(run.name, "not pushed", {"steps": 5}, "the Hub is down") if run.name == "a" else later(run)
+
+    heard, later = [], train_but("c", ValueError("no corpus"))
+    with pytest.raises(RuntimeError) as caught:
+        run_all(RUNS, train, heard.append, ERRORS, keep_going=False)  # no process waits for another
+    assert states(heard) == {"a": "not pushed", "b": "trained", "c": "failed"}
+    assert f"{caught.value}".splitlines() == [
+        "1 of the sweep's runs failed:",
+        "  c: no corpus",
+        "1 of the sweep's runs are trained, but not pushed:",
+        "  a: the Hub is down",
+        "The same command runs what is missing.",
+    ]
+    with pytest.raises(RuntimeError, match=r"^the Hub is down$"):
+        run_all(RUNS[:1], train, heard.append, ERRORS)
+
+
+class Model:
+    """Heavy; and part of a circle, as a model with hooks is."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("how", ["alone", "from another", "while another was handled", "in a circle"])
+def test_a_failed_run_leaves_its_words_alone_in_memory(how):
+    models, alive, heard = [], [], []
+
+    def forward() -> None:
+        model = Model()
+        models.append(weakref.ref(model))
+        raise ValueError("out of memory")
+
+    def train(run: Run) -> Outcome:
+        alive.append([model() is not None for model in models])
+        if run.name == "b":
+            return Outcome(run.name, "trained")
+        try:
+            forward()
+        except ValueError as error:
+            if how == "alone":
+                raise
+            if how == "from another":
+                raise FloatingPointError("not finite") from error
+            if how == "in a circle":
+                error.__cause__ = last = FloatingPointError("not finite")
+                raise last from error
+            raise FloatingPointError("not finite")  # noqa: B904
+
+    with pytest.raises(RuntimeError, match="1 of the sweep's runs failed"):
+        run_all(RUNS[:2], train, heard.append, ERRORS)
+    assert alive == [[], [False]]
+
+
+def test_where_a_run_failed_is_shown_on_demand(monkeypatch, caplog):
+    for trace, shown in (("", False), ("1", True)):
+        caplog.clear()
+        monkeypatch.setenv("FSA_TRACE", trace)
+        with caplog.at_level(logging.WARNING), pytest.raises(RuntimeError):
+            run_all(RUNS, train_but("b", ValueError("no corpus")), [].append, ERRORS)
+        assert ("in train" in caplog.text) == shown
+
+
+def test_an_error_without_words_fails_the_sweep_too():
+    heard = []
+    with pytest.raises(RuntimeError, match=r"1 of the sweep's runs failed:\n  b: FloatingPointError\n"):
+        run_all(RUNS, train_but("b", FloatingPointError()), heard.append, ERRORS)
+    assert states(heard)["b"] == "failed"
+    for state in ("failed", "not pushed"):
+        with pytest.raises(RuntimeError):
+            run_all(RUNS, lambda run, state=state: Outcome(run.name, state), heard.append, ERRORS)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), TypeError("a bug")], ids=["ctrl-c", "bug"])

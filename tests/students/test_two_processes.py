@@ -5,13 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
+from huggingface_hub import HfApi, hf_hub_download
 from safetensors.torch import load_file
 
+from hub_tools.hub.push import push_dataset
+from hub_tools.hub.runs import Run
 from hub_tools.students.finetuning import Finetuning
 from hub_tools.students.pretraining import TrainingLog, plan_step
 from tests.students.miniature import LESSONS, PAIRS, SETTINGS, encoded_pairs, finetune_frozen, run, student
@@ -42,8 +47,26 @@ def launch(config: str, folder: Path, *more: str | Path, options: tuple[str, ...
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory, taught) -> Path:
-    return launch("multi_cpu.yaml", tmp_path_factory.mktemp("together"), "--student", taught)
+def together(tmp_path_factory, taught, corpus) -> Path:
+    folder = tmp_path_factory.mktemp("together")
+    return launch("multi_cpu.yaml", folder, "--student", taught, "--corpus", corpus)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> str:
+    """PAIRS on the Hub."""
+    facts = {
+        "domain": "restaurant",
+        "rating": 4.0,
+        "prompt": "analysis",
+        "teacher": "t",
+        "source": "s",
+        "licence": "mit",
+    }
+    repo_id = f"ns-{uuid.uuid4().hex[:8]}/corpus"
+    rows = Dataset.from_list([facts | pair for pair in PAIRS])
+    push_dataset({"both": {"train": rows}}, repo_id, "---\nlicense: mit\n---\n# c\n")
+    return repo_id
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +136,24 @@ def test_one_process_writes_checkpoints_and_offers_them_to_the_hub(how, request)
     steps = {"together": ["step-0000003", "step-0000006", "step-0000009"], "sharded": []}[how]
     assert offered == [steps, []]
     assert sorted(path.name for path in (folder / "checkpoints").glob("*-*")) == ["step-0000009", "step-0000012"]
+
+
+@pytest.mark.parametrize("how", ["together", "sharded"])
+def test_a_loss_that_is_not_finite_stops_all_and_the_state_before_it_is_whole(how, request):
+    folder = request.getfixturevalue(how)
+    for process in (0, 1):
+        found = read(folder / f"read-{process}.json")
+        assert "the loss is not finite at step 11" in found["said"]
+        assert f"the last good state lies in {folder / 'poisoned'} (step 11)" in found["said"]
+        assert found["off"] == 0
+
+
+def test_the_recipe_pushes_from_one_process(together, corpus):
+    repo_id = f"{corpus.partition('/')[0]}/by-two"
+    pushed = [read(together / f"pushed-{process}.json") for process in (0, 1)]
+    assert pushed == [[repo_id, repo_id], []]  # the student before and after
+    assert len(HfApi().list_repo_commits(repo_id)) == 2  # one makes the repo
+    assert Run.from_json(Path(hf_hub_download(repo_id, "run.json")).read_text("utf-8")).facts["processes"] == 2
 
 
 def test_pretraining_reads_every_pair_in_one_of_the_processes(together):
