@@ -13,10 +13,11 @@ accelerate launch recipes/pretrain.py recipes/configs/demo/pretrain.yaml
 
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from accelerate import Accelerator, PartialState
@@ -45,6 +46,9 @@ from hub_tools.students.sweep import Outcome, all_or_none, run_all, table
 from hub_tools.students.tracking import track
 
 
+Found = TypeVar("Found")
+
+
 def main() -> None:
     runs = chosen(parse_sweep(Pretrain))
     accelerator = Accelerator(mixed_precision=precision(runs[0].bf16, PartialState().device))
@@ -65,8 +69,7 @@ def one_of_several(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
 def pretrain_student(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
     """One student, from the corpus to the Hub; nothing if it is there already."""
     repo_id = f"{arguments.namespace}/{arguments.name}"
-    with all_or_none(REPORTED):
-        run = start_run("pretrain", asdict(arguments), inputs_of(arguments))
+    run = of_main(lambda: start_run("pretrain", asdict(arguments), inputs_of(arguments)), accelerator)
     remote = HubCheckpoints(repo_id, run.digest, private=arguments.private) if arguments.push_checkpoints else None
     if found := reuse(arguments, run, remote, accelerator):
         return found
@@ -81,8 +84,7 @@ def pretrain_student(arguments: Pretrain, accelerator: Accelerator) -> Outcome:
 def reuse(arguments: Pretrain, run: Run, remote: HubCheckpoints | None, accelerator: Accelerator) -> Outcome | None:
     """What this very run came to, if the Hub has its student, whose checkpoints go then; else None."""
     repo_id = f"{arguments.namespace}/{arguments.name}"
-    with all_or_none(REPORTED):
-        finished = find_finished_run(repo_id, "model", run.digest)
+    finished = of_main(lambda: find_finished_run(repo_id, "model", run.digest), accelerator)
     if not finished:
         return None
     if remote and accelerator.is_main_process:
@@ -96,8 +98,7 @@ def train_and_push(
 ) -> Outcome:
     """The student from `folder`, where it is trained if it does not lie there, to the Hub."""
     repo_id = f"{arguments.namespace}/{arguments.name}"
-    found = [find_unpushed(folder / "student", run.digest) if accelerator.is_main_process else None]
-    unpushed = broadcast_object_list(found)[0]  # of several machines only the main process's has the folder
+    unpushed = of_main(lambda: find_unpushed(folder / "student", run.digest), accelerator)
     if unpushed:
         accelerator.print(f"pretrain: {repo_id} is trained, and lies in {folder / 'student'}; it is only pushed.")
         facts, started = unpushed.facts, ""
@@ -177,6 +178,13 @@ def push(folder: Path, repo_id: str, arguments: Pretrain, remote: HubCheckpoints
         earlier = kept.removeprefix("run-")
         print(f"pretrain: {repo_id} replaces the student of run {earlier}, which stays as revision {kept}.")
     return ""
+
+
+def of_main(find: Callable[[], Found], accelerator: Accelerator) -> Found:
+    """What the main process finds, for all: each by itself might hear another answer of the Hub, or has no folder."""
+    with all_or_none(REPORTED):
+        found = [find() if accelerator.is_main_process else None]
+    return broadcast_object_list(found)[0]
 
 
 def stop_tracking(accelerator: Accelerator) -> None:
