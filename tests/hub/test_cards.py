@@ -72,11 +72,13 @@ def snippet(card):
     return code
 
 
-def run_as_a_stranger(code):
-    """In another process, with nothing but the Hub's environment."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+def run_as_strangers(*codes):
+    """What each prints in one other process, for libraries load slowly, with nothing but the Hub's environment."""
+    program = "import sys\nfor code in sys.argv[1:]: exec(code, {}); print('-' * 9)"
+    command = [sys.executable, "-c", program, *codes]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return [printed.strip() for printed in done.stdout.split("-" * 9)[:-1]]
 
 
 def test_a_full_model_card_says_every_fact(full):
@@ -142,17 +144,6 @@ def test_a_student_of_quads_says_its_form_and_what_its_subsets_are():
     assert not re.search(r"\*(implicit|multiple|implicit_opinion)\*:", text)
     [first, *_] = ModelCard(text).data.eval_results
     assert (first.task_name, first.dataset_split) == ("aspect sentiment quadruple extraction", "test")
-
-
-def test_the_code_on_a_card_puts_the_sentence_into_the_students_instruction(repo_id, tmp_path):
-    lessons = [("Find opinions: The soup {was} hot. Now write:", "soup | neutral"), ("The soup {was} hot.", "wrong")]
-    folder = save_tiny_student(tmp_path, task="tsa", lessons=lessons)
-    config = json.loads((folder / "config.json").read_text())
-    config["fsa_instruction"] = "Find opinions: {sentence} Now write:"
-    (folder / "config.json").write_text(json.dumps(config))
-    facts = ModelFacts(repo_id, "S", task="tsa", has_instruction=True, example="The soup {was} hot.")
-    push_model(folder, repo_id, card=model_card(facts))
-    assert run_as_a_stranger(snippet(str(ModelCard.load(repo_id)))) == "soup | neutral"
 
 
 def test_a_single_seed_shows_no_spread():
@@ -335,18 +326,26 @@ def test_facts_that_cannot_be_are_refused():
         Result("tsa-rest14", "all", [0.5, 0.5], [0.5])
 
 
-def test_the_code_on_a_model_card_runs_as_it_stands(repo_id, tmp_path):
+def test_the_code_on_cards_runs_as_it_stands_and_gives_a_student_its_instruction(repo_id, tmp_path):
     example = "The pasta was superb."
-    folder = save_tiny_student(tmp_path, task="tsa", lessons=[(example, "pasta | positive")])
-    card = model_card(ModelFacts(repo_id, "Student", task="tsa", example=example))
-    push_model(folder, repo_id, card=card)
-    on_the_hub = ModelCard.load(repo_id)
-    assert run_as_a_stranger(snippet(str(on_the_hub))) == "pasta | positive"
+    folder = save_tiny_student(tmp_path / "plain", task="tsa", lessons=[(example, "pasta | positive")])
+    push_model(folder, repo_id, card=model_card(ModelFacts(repo_id, "Student", task="tsa", example=example)))
 
+    instructed = f"{repo_id}-instructed"
+    lessons = [("Find opinions: The soup {was} hot. Now write:", "soup | neutral"), ("The soup {was} hot.", "wrong")]
+    folder = save_tiny_student(tmp_path / "instructed", task="tsa", lessons=lessons)
+    config = json.loads((folder / "config.json").read_text())
+    config["fsa_instruction"] = "Find opinions: {sentence} Now write:"
+    (folder / "config.json").write_text(json.dumps(config))
+    facts = ModelFacts(instructed, "S", task="tsa", has_instruction=True, example="The soup {was} hot.")
+    push_model(folder, instructed, card=model_card(facts))
 
-def test_the_code_on_a_dataset_card_runs_as_it_stands(repo_id):
     card = dataset_card(DatasetFacts(repo_id, "benchmark", "Benchmark", {"tsa": {"train": 2}, "asa": {"train": 1}}))
     rows = Dataset.from_dict({"sentence": ["a", "b"]})
     push_dataset({"tsa": {"train": rows}, "asa": {"train": rows}}, repo_id, card)
-    assert "num_rows: 2" in run_as_a_stranger(snippet(str(DatasetCard.load(repo_id))))
     assert [entry["config_name"] for entry in HfApi().dataset_info(repo_id).card_data["configs"]] == ["tsa", "asa"]
+
+    on_the_hub = [ModelCard.load(repo_id), ModelCard.load(instructed), DatasetCard.load(repo_id)]
+    plain, with_instruction, dataset = run_as_strangers(*(snippet(str(each)) for each in on_the_hub))
+    assert (plain, with_instruction) == ("pasta | positive", "soup | neutral")
+    assert "num_rows: 2" in dataset

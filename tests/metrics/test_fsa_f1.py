@@ -131,14 +131,14 @@ def test_flags_for_some_batches_only_are_an_error(metric):
     assert metric.compute()["n_implicit"] == 1
 
 
-def score_alone(name, folder):
-    """Load a metric and score the example in a process that cannot import `hub_tools` and has a cache of its own."""
+def score_alone(names, folder):
+    """Loads metrics and scores the example in a process that cannot import `hub_tools` and has a cache of its own."""
     code = (
         "import sys; sys.modules['hub_tools'] = None\n"
         "import evaluate, json\n"
-        f"metric = evaluate.load({name!r})\n"
-        f"assert metric.breakdown(**{EXAMPLE!r})['counts']['items'] == 3\n"
-        f"print(json.dumps(metric.compute(**{EXAMPLE | FLAGS!r}, rule='all')))"
+        f"metrics = [evaluate.load(name) for name in {names!r}]\n"
+        f"assert {{metric.breakdown(**{EXAMPLE!r})['counts']['items'] for metric in metrics}} == {{3}}\n"
+        f"print(json.dumps([metric.compute(**{EXAMPLE | FLAGS!r}, rule='all') for metric in metrics]))"
     )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
@@ -153,18 +153,14 @@ def score_alone(name, folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_it_loads_alone_where_nobody_has_this_project(tmp_path):
+def test_a_stranger_without_this_project_loads_it_from_a_folder_and_by_name_from_the_hub(hub, tmp_path):
     copy = shutil.copytree(FOLDER, tmp_path / "fsa_f1", ignore=shutil.ignore_patterns("__pycache__"))
-    assert score_alone(str(copy), tmp_path) == score_texts(**EXAMPLE, **FLAGS, rules=RULES)
-
-
-def test_a_stranger_loads_it_by_name_from_the_hub(hub, tmp_path):
     api = HfApi(token=hub.token)
     api.create_repo("strangers/fsa_f1", repo_type="space", space_sdk="gradio", exist_ok=True)
     api.upload_folder(
         repo_id="strangers/fsa_f1", repo_type="space", folder_path=FOLDER, ignore_patterns=["__pycache__/*"]
     )
-    assert score_alone("strangers/fsa_f1", tmp_path) == score_texts(**EXAMPLE, **FLAGS, rules=RULES)
+    assert score_alone([str(copy), "strangers/fsa_f1"], tmp_path) == [score_texts(**EXAMPLE, **FLAGS, rules=RULES)] * 2
     assert "strangers/fsa_f1" in {space.id for space in api.list_spaces(filter="metric")}
     RepoCard.load("strangers/fsa_f1", repo_type="space").validate(repo_type="space")
 
