@@ -23,8 +23,10 @@ install: .venv/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
+# One thread a worker: two of torch on one core wait for each other. The bytecode is kept even where an environment
+# says otherwise, or each of some sixty processes would compile the project anew
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2   # one thread a worker: two of torch on one core wait for each other
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # vLLM on this machine's CPU, in an environment of its own. With a GPU: .venv/bin/pip install -e ".[vllm]"
 VLLM := .venv-vllm/bin

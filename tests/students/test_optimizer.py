@@ -185,8 +185,9 @@ def test_how_a_tensor_lies_in_memory_does_not_matter():
     assert torch.allclose(gradient_turned, straight, rtol=1e-6, atol=0)
 
 
+@pytest.mark.usefixtures("forkserver")
 def test_weights_cut_over_two_processes_are_scaled_by_the_whole_tensor(tmp_path):
-    torch.multiprocessing.spawn(sharded_step.compare, (str(tmp_path),), nprocs=2)
+    torch.multiprocessing.start_processes(sharded_step.compare, (str(tmp_path),), nprocs=2, start_method="forkserver")
 
 
 def test_weights_near_zero_move_by_the_least_scale():
